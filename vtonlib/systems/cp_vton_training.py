@@ -1,0 +1,215 @@
+"""Training CP-VTON's geometric matching module: at 128x96 first, then on at 256x192.
+
+The paper's loss is the L1 distance between the warped garment and the worn garment on white. Options that the paper
+does not have are named so below. The data set is kept in memory as bytes, so that steps don't wait for files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vtonlib.checkpoints import read_tensors, replacing, save_weights
+from vtonlib.data import TryOnDataset, open_dataset
+from vtonlib.losses import flow_loss, gmm_loss
+from vtonlib.metrics import iou
+from vtonlib.systems.cp_vton import CONFIGS, CPVTON, GMMBatch, gmm_batch, plain, warp_garment
+from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation, SampleCache, augment
+from vtonlib.training import TrainConfig, picture_grid, resolve_device, train
+from vtonlib.warp import GMM
+
+RECIPE_VERSION = "cp-vton-gmm/1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GMMRecipe:
+    """How the course's GMM is trained.
+
+    config: a key of `cp_vton.CONFIGS`. sizes: (height, width) of each stage; stages: how each is trained; each but the
+    first starts from the average weights of the one before.
+    Not in the paper: mask_weight, of the L1 distance of the masks; ignore_hidden, to leave out pixels where the garment
+    is behind an arm or hair; flow_weight, of the distance to the true flow as a share of the picture's width. The last
+    two need the studio's truth and do nothing where it is absent. augmentation: see `memory.Augmentation`.
+
+    Raises ValueError for an unknown config, or different numbers of sizes and stages.
+    """
+
+    config: str = "course"
+    sizes: tuple[tuple[int, int], ...] = ((128, 96), (256, 192))
+    stages: tuple[TrainConfig, ...]
+    mask_weight: float = 1.0
+    ignore_hidden: bool = True
+    flow_weight: float = 0.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) != len(self.stages):
+            raise ValueError(f"GMMRecipe: {len(self.sizes)} sizes for {len(self.stages)} stages")
+        if self.config not in CONFIGS:
+            raise ValueError(f"GMMRecipe: config {self.config!r}: expected one of {', '.join(CONFIGS)}")
+
+
+def _stages(first: int, second: int, batch_size: int, lr: float, **other) -> tuple[TrainConfig, TrainConfig]:
+    shared = {"betas": (0.9, 0.999), "schedule": "cosine", "clip": 1.0, **other}
+    return (
+        TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
+        TrainConfig(steps=second, batch_size=max(batch_size // 2, 1), lr=lr / 3, decay_start=0.0, **shared),
+    )
+
+
+RECIPES = {
+    "smoke": GMMRecipe(stages=_stages(4, 2, 2, 1e-3)),
+    "laptop": GMMRecipe(stages=_stages(2500, 500, 16, 1e-3, validate_every=500)),
+    "gpu": GMMRecipe(stages=_stages(20000, 4000, 32, 1e-3, validate_every=2000)),
+    "paper": GMMRecipe(
+        config="paper",
+        sizes=((256, 192),),
+        stages=(TrainConfig(steps=200_000, batch_size=4, lr=1e-4, schedule="linear", validate_every=5000),),
+        mask_weight=0.0,
+        ignore_hidden=False,
+        augmentation=NO_AUGMENTATION,
+    ),
+}
+
+
+def gmm_terms(gmm: GMM, batch: GMMBatch, recipe: GMMRecipe) -> dict[str, Tensor]:
+    """The terms of the loss that a recipe asks for, weighted: `l1` (the paper's), `mask` and `flow`."""
+    warped, warped_mask, output = warp_garment(gmm, batch)
+    terms = gmm_loss(
+        warped,
+        batch.worn,
+        warped_mask=warped_mask,
+        worn_mask=batch.worn_mask,
+        mask_weight=recipe.mask_weight,
+        hidden=batch.hidden if recipe.ignore_hidden else None,
+    )
+    if recipe.flow_weight:
+        distance = flow_loss(output.grid, batch.flow, batch.worn_mask, align_corners=gmm.config.align_corners)
+        terms["flow"] = recipe.flow_weight * distance / batch.flow.shape[-1]
+    return terms
+
+
+def validation(cache: SampleCache, device: torch.device, *, rows: int = 4) -> Callable:
+    """A callback for `train`: mean IoU of the warped mask on samples held out, and a sheet garment | worn | warped."""
+
+    def validate(gmm: GMM) -> tuple[dict[str, float], Tensor]:
+        scores, sheet = [], []
+        for first in range(0, len(cache), 16):
+            batch = gmm_batch(cache.batch(range(first, min(first + 16, len(cache))), device=device), device=device)
+            warped, warped_mask, _ = warp_garment(gmm, batch)
+            scores.append(iou(warped_mask, batch.worn_mask, ignore=batch.hidden))
+            sheet += zip(batch.garment, batch.worn, warped, strict=True)
+        return {"iou": float(torch.cat(scores).nanmean())}, picture_grid(sheet[:rows])
+
+    return validate
+
+
+def train_gmm(
+    data_root: str | Path,
+    out: str | Path,
+    *,
+    recipe: GMMRecipe,
+    command: str,
+    weights: str | Path | None = None,
+    limit: int | None = None,
+) -> Path:
+    """Train GMM on the train split of a data set and return the weights file (the average weights, float16).
+
+    Each stage keeps its state in a folder of its own below `out`; called again, training goes on where it stopped.
+    recipe: see GMMRecipe; command: the line that repeats this, for the metadata; weights: where the result goes, by
+    default `out`/cp-vton-gmm.safetensors; limit: at most so many training samples.
+    Raises ValueError as `vtonlib.data.open_dataset` and `vtonlib.training.train` do.
+    """
+    out = Path(out)
+    target = Path(weights) if weights is not None else out / "cp-vton-gmm.safetensors"
+    metadata = {
+        "system": CPVTON.name,
+        "stage": "gmm",
+        "config": plain(CONFIGS[recipe.config]),
+        "recipe": {"version": RECIPE_VERSION, **asdict(recipe)},
+        "data": data_description(open_dataset(data_root, split="train", pairing="paired"), limit),
+    }
+    belongs_to_run(out / "run.json", metadata)
+    metadata |= {"command": command, "metrics": {}}
+    start = None
+    for size, config in zip(recipe.sizes, recipe.stages, strict=True):
+        start, scores = train_stage(data_root, out, size, config, recipe, warm_start=start, limit=limit)
+        metadata["metrics"][f"held out, {size[0]}x{size[1]}"] = scores
+    average, _ = read_tensors(start)
+    return save_weights(target, average, metadata)
+
+
+def belongs_to_run(path: Path, about: dict) -> None:
+    """Write down what a folder's run is about, or raise ValueError, naming what differs, if it holds another run."""
+    text = json.dumps(about, indent=1, sort_keys=True)
+    if path.is_file():
+        before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(text)
+        changed = [key for key in now if before.get(key) != now[key]]
+        if changed:
+            raise ValueError(f"{path}: the folder holds another run ({', '.join(changed)} differ); choose another one")
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def train_stage(
+    data_root: str | Path,
+    out: Path,
+    size: tuple[int, int],
+    config: TrainConfig,
+    recipe: GMMRecipe,
+    *,
+    warm_start: Path | None,
+    limit: int | None,
+) -> tuple[Path, dict[str, float]]:
+    """Train at one size; returns a file with the average weights in full precision, and the validation numbers."""
+    device = resolve_device(config.device)
+    dataset = open_dataset(data_root, split="train", pairing="paired", size=size)
+    trained_on, held_out = hold_out(len(dataset) if limit is None else min(limit, len(dataset)))
+    cache = SampleCache(dataset, trained_on, progress=config.progress)
+    validate = validation(SampleCache(dataset, held_out), device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        gmm = GMM(CONFIGS[recipe.config])
+
+    def make_batch(indices: list[int], generator: torch.Generator) -> GMMBatch:
+        batch = augment(cache.batch(indices, device=device), recipe.augmentation, generator)
+        return gmm_batch(batch, device=device)
+
+    folder = out / f"{size[0]}x{size[1]}"
+    average = train(
+        config,
+        module=gmm,
+        loss=lambda module, batch: gmm_terms(module, batch, recipe),
+        make_batch=make_batch,
+        length=len(cache),
+        out=folder,
+        validate=validate,
+        warm_start=warm_start,
+    )
+    path = save_weights(folder / "average.safetensors", average, {"system": CPVTON.name, "stage": "gmm"}, half=False)
+    with torch.no_grad():
+        scores, _ = validate(average)
+    return path, {**scores, "held_out": len(held_out)}
+
+
+def hold_out(count: int) -> tuple[list[int], list[int]]:
+    """Indices to train on and indices to watch the training by: the last sixteenth, at least 1, of a train split.
+
+    The test split stays unseen. Raises ValueError for fewer than two samples.
+    """
+    if count < 2:
+        raise ValueError(f"training needs at least 2 samples (one is held out), got {count}")
+    kept = count - max(1, count // 16)
+    return list(range(kept)), list(range(kept, count))
+
+
+def data_description(dataset: TryOnDataset, limit: int | None) -> dict[str, object]:
+    """What the weights' metadata says about the data: layout, samples used, and the studio's recipe if it made them."""
+    used = len(dataset) if limit is None else min(limit, len(dataset))
+    return {"layout": dataset.source.layout, "samples": used, "studio": getattr(dataset.source, "recipe", None)}

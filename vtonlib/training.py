@@ -1,0 +1,374 @@
+"""One readable training loop: seeds, average weights, checkpoints, a log, pictures; a killed run goes on bit by bit.
+
+Step s is a function of (seed, s) and of the state before it, and of nothing else: the batch is picked by index from a
+permutation per epoch, the learning rate follows from s, and the random generators are seeded anew for each step. A
+checkpoint therefore holds the tensors and the step, and a run that is killed and started again ends with the same
+weights as one that was left alone (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vtonlib.checkpoints import load_weights, read_tensors, replacing, write_tensors
+
+SCHEDULES = ("constant", "linear", "cosine")
+Config = TypeVar("Config")
+FREE_TO_CHANGE = ("checkpoint_every", "validate_every", "log_every", "device", "progress")  # none changes a weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How one stage is trained.
+
+    steps: optimiser steps; batch_size: samples a step; lr: the learning rate of Adam, betas its two decay rates.
+    schedule: what lr does from step decay_start * steps on: stay "constant", or fall to 0 as "linear" or "cosine".
+    warm_up: steps over which lr first rises from 0. clip: largest norm of the gradient, None for no limit.
+    ema_decay: decay of the running average of the weights, see `ema_decay_at`.
+    seed: of data order, augmentation and dropout. device: "auto" takes CUDA where there is one, else the CPU.
+    checkpoint_every, validate_every, log_every: steps between two; 0 = only at the end (log: never).
+
+    Raises ValueError for a value out of its range.
+    """
+
+    steps: int
+    batch_size: int = 4
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: str = "constant"
+    decay_start: float = 0.5
+    warm_up: int = 0
+    clip: float | None = None
+    ema_decay: float = 0.999
+    seed: int = 0
+    checkpoint_every: int = 500
+    validate_every: int = 0
+    log_every: int = 10
+    device: str = "auto"
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "betas", tuple(self.betas))  # JSON gives a list
+        ranges = {
+            "steps": self.steps >= 0,
+            "batch_size": self.batch_size >= 1,
+            "lr": self.lr > 0 and math.isfinite(self.lr),
+            "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
+            "schedule": self.schedule in SCHEDULES,
+            "decay_start": 0 <= self.decay_start <= 1,
+            "warm_up": self.warm_up >= 0,
+            "clip": self.clip is None or self.clip > 0,
+            "ema_decay": 0 <= self.ema_decay < 1,
+            "checkpoint_every": self.checkpoint_every >= 0,
+            "validate_every": self.validate_every >= 0,
+            "log_every": self.log_every >= 0,
+        }
+        for name, fits in ranges.items():
+            if not fits:
+                raise ValueError(f"TrainConfig: {name} = {getattr(self, name)!r} is out of range")
+
+
+def config_from(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Build a config dataclass from a mapping such as a JSON file holds.
+
+    Raises ValueError for an unknown key (listing the known ones) and for a missing one.
+    """
+    known = {field.name: field for field in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ValueError(f"{kind.__name__}: unknown key {', '.join(unknown)}; expected some of {', '.join(known)}")
+    missing = [
+        name
+        for name, field in known.items()
+        if name not in values and field.default is MISSING and field.default_factory is MISSING
+    ]
+    if missing:
+        raise ValueError(f"{kind.__name__}: missing key {', '.join(missing)}")
+    return kind(**values)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is CUDA where there is one, else the CPU. Raises ValueError for an absent one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device {device!r}: this machine has no CUDA device")
+    return chosen
+
+
+def batch_indices(step: int, *, length: int, batch_size: int, seed: int) -> list[int]:
+    """Indices of the samples of batch number `step` (from 0).
+
+    Every epoch is a permutation drawn from (seed, epoch); batches are cut from their endless sequence, so one may
+    reach over the end of an epoch, and none is dropped.
+    Raises ValueError for an empty data set.
+    """
+    if length < 1:
+        raise ValueError("batch_indices: the data set is empty")
+    first, last = step * batch_size, (step + 1) * batch_size
+    epochs = range(first // length, (last - 1) // length + 1)
+    order = np.concatenate([np.random.default_rng([seed, epoch]).permutation(length) for epoch in epochs])
+    offset = epochs[0] * length
+    return order[first - offset : last - offset].tolist()
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """The learning rate of step number `step` (from 0): a pure function, so that resuming needs no scheduler state."""
+    rising = min(1.0, (step + 1) / config.warm_up) if config.warm_up else 1.0
+    start = config.decay_start * config.steps
+    if config.schedule == "constant" or step < start:
+        return config.lr * rising
+    share = (step - start) / max(config.steps - start, 1)
+    falling = 1 - share if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * share))
+    return config.lr * rising * falling
+
+
+def ema_decay_at(step: int, decay: float) -> float:
+    """Decay after step number `step` (from 0): min(decay, (1 + step) / (10 + step)), quick at first."""
+    return min(decay, (1 + step) / (10 + step))
+
+
+@torch.no_grad()
+def update_ema(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """average <- decay * average + (1 - decay) * module for parameters; buffers (running statistics) are copied."""
+    for mean, value in zip(average.parameters(), module.parameters(), strict=True):
+        mean.lerp_(value, 1 - decay)
+    for mean, value in zip(average.buffers(), module.buffers(), strict=True):
+        mean.copy_(value)
+
+
+def step_seed(seed: int, step: int) -> int:
+    """A seed for everything random in one step, 63 bits drawn from (seed, step)."""
+    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@dataclass(kw_only=True)
+class TrainState:
+    """What changes during training: the module, its running average, the optimiser and the number of steps done."""
+
+    module: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+
+
+def save_state(path: str | Path, state: TrainState, config: TrainConfig) -> Path:
+    """Write a training state to one safetensors file, atomically and in full precision."""
+    optimiser = state.optimiser.state_dict()
+    tensors = {f"module/{name}": tensor for name, tensor in state.module.state_dict().items()}
+    tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
+    for index, values in optimiser["state"].items():
+        tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in values.items()}
+    metadata = {"step": state.step, "config": asdict(config), "parameter_groups": optimiser["param_groups"]}
+    return write_tensors(path, tensors, metadata)
+
+
+def load_state(path: str | Path, state: TrainState, config: TrainConfig) -> None:
+    """Read a training state back into `state`.
+
+    Raises ValueError where the file was written under another config (naming the difference) or for other tensors.
+    """
+    tensors, metadata = read_tensors(path)
+    if not {"step", "config", "parameter_groups"} <= set(metadata):
+        raise ValueError(f"{path}: expected a training state, got a file without step, config and parameter_groups")
+    before, now = metadata["config"], json.loads(json.dumps(asdict(config)))
+    changed = [name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]]
+    if changed:
+        differences = ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed)
+        raise ValueError(f"{path}: belongs to another run ({differences}); choose another folder or remove this one")
+    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimiser": {}}
+    for name, tensor in tensors.items():
+        part, _, rest = name.partition("/")
+        parts[part][rest] = tensor
+    values: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in parts["optimiser"].items():
+        index, _, key = name.partition("/")
+        values.setdefault(int(index), {})[key] = tensor
+    try:
+        state.module.load_state_dict(parts["module"])
+        state.average.load_state_dict(parts["average"])
+        state.optimiser.load_state_dict({"state": values, "param_groups": metadata["parameter_groups"]})
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"{path}: does not fit this module: {error}") from error
+    state.step = metadata["step"]
+
+
+class Log:
+    """A CSV file to which rows are appended; rows after the step that training resumes at are cut off first."""
+
+    def __init__(self, path: Path, *, resumed_at: int) -> None:
+        self.path = path
+        self.columns: list[str] = []
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            kept = [row for row in rows if (row.get("step") or "").isdigit() and int(row["step"]) <= resumed_at]
+            self.columns = list(kept[0]) if kept else []
+            with replacing(path) as temporary:
+                _write_rows(temporary, "w", self.columns, kept, header=bool(kept))
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append one row; the first one decides the columns."""
+        header = not self.columns
+        self.columns = self.columns or list(row)
+        _write_rows(self.path, "a", self.columns, [row], header=header)
+
+
+def _write_rows(path: Path, mode: str, columns: Sequence[str], rows: Sequence[Mapping], *, header: bool) -> None:
+    with path.open(mode, newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        if header:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+MakeBatch = Callable[[list[int], torch.Generator], Any]
+Loss = Callable[[nn.Module, Any], dict[str, Tensor]]
+Validate = Callable[[nn.Module], tuple[dict[str, float], Tensor | None]]
+
+
+def train(
+    config: TrainConfig,
+    *,
+    module: nn.Module,
+    loss: Loss,
+    make_batch: MakeBatch,
+    length: int,
+    out: str | Path,
+    validate: Validate | None = None,
+    warm_start: str | Path | None = None,
+) -> nn.Module:
+    """Train `module` and return the running average of its weights, in eval mode.
+
+    loss(module, batch) gives the terms by name, already weighted; their sum is minimised with Adam.
+    make_batch(indices, generator) gives the batch of these sample indices, 0 <= index < length; what it draws must come
+    from the (CPU) generator. The module is moved to the device; make_batch or loss move the batch there.
+    validate(average) gives numbers, and a picture (3,H,W) in [0,1] or None; it is called every `validate_every` steps
+    and at the end.
+    warm_start: a weights file to begin from, for instance that of the same network at half the size.
+
+    Written to `out`: state.safetensors (from which a later call with the same config resumes), log.csv, validation.csv
+    and pictures/STEP.png. Random generators of the caller are left as they were.
+    Raises FloatingPointError, naming the step and the terms, when the loss is no longer finite; ValueError where `out`
+    holds the state of another run.
+    """
+    from tqdm import tqdm
+
+    out, device = Path(out), resolve_device(config.device)
+    out.mkdir(parents=True, exist_ok=True)
+    state = _start(config, module, device, out / "state.safetensors", warm_start)
+    log = Log(out / "log.csv", resumed_at=state.step)
+    validation = Log(out / "validation.csv", resumed_at=state.step)
+    cuda_devices = [device] if device.type == "cuda" else []
+    started = time.monotonic()
+    look = {"file": sys.stdout, "disable": not config.progress, "desc": out.name, "unit": "step"}
+    bar = tqdm(total=config.steps, initial=state.step, **look)
+    with torch.random.fork_rng(devices=cuda_devices), bar:
+        while state.step < config.steps:
+            terms = _step(state, config, loss, make_batch, length)
+            done, last = state.step, state.step == config.steps
+            bar.update()
+            if config.log_every and (done % config.log_every == 0 or last):
+                values = {name: float(value) for name, value in terms.items()}
+                total, seconds = sum(values.values()), round(time.monotonic() - started, 3)
+                lr = learning_rate(done - 1, config)
+                log.add({"step": done, "seconds": seconds, "lr": lr, "loss": total, **values})
+                bar.set_postfix(loss=f"{total:.4f}")
+            if validate is not None and (last or (config.validate_every and done % config.validate_every == 0)):
+                _validate(state, validate, validation, out / "pictures")
+            if last or (config.checkpoint_every and done % config.checkpoint_every == 0):
+                save_state(out / "state.safetensors", state, config)
+    return state.average.eval()
+
+
+def _start(
+    config: TrainConfig, module: nn.Module, device: torch.device, path: Path, warm_start: str | Path | None
+) -> TrainState:
+    module.to(device)
+    resuming = path.exists()
+    if warm_start is not None and not resuming:
+        load_weights(warm_start, module)
+    average = copy.deepcopy(module).eval().requires_grad_(False)
+    optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=config.betas)
+    state = TrainState(module=module, average=average, optimiser=optimiser)
+    if resuming:
+        load_state(path, state, config)
+    return state
+
+
+def _step(state: TrainState, config: TrainConfig, loss: Loss, make_batch: MakeBatch, length: int) -> dict[str, Tensor]:
+    """One optimiser step; returns the terms of the loss before it."""
+    seed = step_seed(config.seed, state.step)
+    torch.manual_seed(seed)
+    indices = batch_indices(state.step, length=length, batch_size=config.batch_size, seed=config.seed)
+    batch = make_batch(indices, torch.Generator().manual_seed(seed))
+    state.module.train()
+    terms = loss(state.module, batch)
+    total = torch.stack([value.reshape(()) for value in terms.values()]).sum()
+    if not torch.isfinite(total):
+        values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in terms.items())
+        raise FloatingPointError(f"training step {state.step + 1}: the loss is not finite ({values})")
+    state.optimiser.zero_grad(set_to_none=True)
+    total.backward()
+    if config.clip is not None:
+        nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(state.step, config)
+    state.optimiser.step()
+    update_ema(state.average, state.module, ema_decay_at(state.step, config.ema_decay))
+    state.step += 1
+    return {name: value.detach() for name, value in terms.items()}
+
+
+def _validate(state: TrainState, validate: Validate, log: Log, folder: Path) -> None:
+    with torch.no_grad():
+        numbers, picture = validate(state.average.eval())
+    log.add({"step": state.step, **numbers})
+    if picture is not None:
+        save_picture(folder / f"{state.step:06d}.png", picture)
+
+
+def picture_grid(rows: Sequence[Sequence[Tensor]], *, gap: int = 4) -> Tensor:
+    """Put pictures side by side: rows of (3,H,W) or (1,H,W) tensors in [-1,1] -> one (3,H',W') picture in [0,1].
+
+    All pictures have one size; a short row is filled up with white, and so are the gaps.
+    Raises ValueError for no picture or for different sizes.
+    """
+    pictures = [picture for row in rows for picture in row]
+    sizes = sorted({tuple(picture.shape[-2:]) for picture in pictures})
+    if len(sizes) != 1:
+        raise ValueError(f"picture_grid: expected pictures of one size, got {sizes or 'none'}")
+    (height, width), columns = sizes[0], max(len(row) for row in rows)
+    sheet = torch.ones(3, len(rows) * (height + gap) - gap, columns * (width + gap) - gap)
+    for i, row in enumerate(rows):
+        for j, picture in enumerate(row):
+            top, left = i * (height + gap), j * (width + gap)
+            sheet[:, top : top + height, left : left + width] = picture.detach().float().cpu() / 2 + 0.5
+    return sheet.clamp(0, 1)
+
+
+def save_picture(path: str | Path, picture: Tensor) -> Path:
+    """Write a (3,H,W) or (1,H,W) picture in [0,1] as a file of the kind that the suffix names, atomically."""
+    from PIL import Image
+
+    levels = picture.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1)
+    with replacing(path) as temporary:
+        Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy()).save(temporary)
+    return Path(path)
