@@ -34,7 +34,7 @@ CREW = Neckline(0.078, 0.085)
 VEE = Neckline(0.082, 0.17, exponent=1.15)
 SCOOP = Neckline(0.105, 0.15, back=0.03, exponent=2.2)
 BOAT = Neckline(0.14, 0.06, back=0.03, exponent=2.2)
-HIGH = Neckline(0.0, 0.035)
+HIGH = Neckline(0.0, 0.02)
 
 
 @dataclass(frozen=True)

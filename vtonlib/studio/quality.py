@@ -24,7 +24,8 @@ REFERENCE_PIXELS = 256 * 192
 LIMITS = {"hole": 1.5, "poke": 1.5, "limb": 6.0}  # pixels at 256x192 that pass unnoticed
 TOUCHING = 0.03  # metres in front of the cloth within which what belongs under it counts as poking through
 IN_FRONT = 0.01  # metres nearer than the cloth around it from which a thing lies in front of it
-SUNK_HAND, SUNK_FOREARM = 0.02, 0.035  # metres below the cloth, most of their thickness, from which they are inside it
+# Metres below the cloth, most of their thickness, from which hand and forearm count as inside it.
+SUNK_HAND, SUNK_FOREARM = 0.02, 0.035
 BELOW_TOP = (9, 10, 12, 16, 17)  # labels that belong under a top where its outside faces the camera
 TOP = LIP_INDEX["upper-clothes"]
 
@@ -54,9 +55,9 @@ def find_defects(passes: Passes, alone: Passes, top: Mesh, body: np.ndarray) -> 
 
 
 def holes(passes: Passes, alone: Passes) -> np.ndarray:
-    """Pixels (H,W) bool where the garment is torn: enclosed by one part of it (torso, left or right sleeve), and
-    showing what lies behind. A gap between sleeve and torso touches two parts and is none."""
-    garment = passes.parse == TOP
+    """Pixels (H,W) bool where the garment is torn: enclosed by the outside of one part of it (torso, left or right
+    sleeve), and showing its inside or what lies behind. A gap between sleeve and torso touches two parts: no hole."""
+    garment = (passes.parse == TOP) & ~passes.back
     pieces, count = ndimage.label(ndimage.binary_fill_holes(garment) & ~garment)
     part = np.where(garment, _part(passes), 0)
     torn = np.zeros_like(garment)
@@ -92,8 +93,8 @@ def sunk_limbs(passes: Passes, top: Mesh, body: np.ndarray) -> np.ndarray:
     """Pixels (H,W) bool of bare arm or hand that belong to a limb cut by the cloth of the torso.
 
     A vertex of hand or forearm is inside where it lies more than 20 or 35 mm below the tangent plane of the nearest
-    torso cloth vertex, straight below it and no nearer than 3 cm to a hem. Where such a limb is seen, its pixels near the
-    cloth count.
+    torso cloth vertex, straight below it and no nearer than 3 cm to a hem. Where such a limb is seen, its pixels near
+    the cloth count.
     """
     pack = body_pack()
     limb = np.flatnonzero((pack.arm_coordinate > 1.05) & (pack.arm_weight > 0.9))

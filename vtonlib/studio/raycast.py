@@ -52,7 +52,11 @@ def make_tracer(vertices: np.ndarray, faces: np.ndarray, backend: str = "auto") 
 def sample_window(vertices: np.ndarray, camera: Camera, samples: int) -> tuple[int, int, int, int]:
     """Rows and columns (top, bottom, left, right; end exclusive) of the sample grid that may see any vertex."""
     height, width = camera.size[0] * samples, camera.size[1] * samples
-    xy, _ = camera.project(vertices)
+    low, high = vertices.min(0), vertices.max(0)
+    box = np.stack(np.meshgrid(*zip(low, high)), axis=-1).reshape(
+        -1, 3
+    )  # what is in the box is seen inside its corners
+    xy, _ = camera.project(box)
     if np.isnan(xy).any():
         return 0, height, 0, width  # part of the mesh is beside or behind the eye: no bounding rectangle
     (left, top), (right, bottom) = np.floor(xy.min(0) * samples), np.ceil(xy.max(0) * samples)

@@ -91,8 +91,8 @@ def interpolate(table: np.ndarray, corner: np.ndarray, weight: np.ndarray) -> np
 
 def texture_coordinates(scene: Scene, seen: Trace) -> np.ndarray:
     """Texture coordinates (n,2) of all hits."""
-    corners = scene.face_uv[seen.face]
-    return (corners * seen.weight[:, :, None]).sum(1)
+    corners, weight = scene.face_uv[seen.face], seen.weight[:, :, None]
+    return corners[:, 0] * weight[:, 0] + corners[:, 1] * weight[:, 1] + corners[:, 2] * weight[:, 2]
 
 
 def _materials(scene: Scene, seen: Trace) -> Material:
@@ -120,7 +120,7 @@ def _materials(scene: Scene, seen: Trace) -> Material:
     return material
 
 
-def _visibility(scene: Scene, seen: Trace, light: Light, samples: int, ao_rays: int, rng) -> np.ndarray:
+def _visibility(scene: Scene, seen: Trace, light: Light, samples: int, ao_rays: int, noise: _SampleNoise) -> np.ndarray:
     """Raw key-light visibility and ambient openness (n,2) in [0,1], one shadow ray and a few others a sample.
 
     The occlusion rays of a pixel are stratified over its samples; `smooth` brings them together.
@@ -128,7 +128,7 @@ def _visibility(scene: Scene, seen: Trace, light: Light, samples: int, ao_rays: 
     n = len(seen.cell)
     start = seen.position + seen.normal * np.float32(RAY_START)
     result = np.ones((n, 2), np.float32)
-    lamp = rng.standard_normal((n, 3), dtype=np.float32) * np.float32(light.key_radius)
+    lamp = noise.normal(3) * np.float32(light.key_radius)
     towards = lamp + np.asarray(light.key, np.float32) - start
     distance = np.sqrt(dot(towards, towards))
     towards /= distance[:, None]
@@ -139,11 +139,31 @@ def _visibility(scene: Scene, seen: Trace, light: Light, samples: int, ao_rays: 
     stratum = (row % samples * samples + column % samples).astype(np.float32)
     opened = np.zeros(n, np.float32)
     for k in range(per_sample):
-        height = (k * samples**2 + stratum + rng.random(n, dtype=np.float32)) / np.float32(ao_rays)
-        outward = cosine_directions(seen.normal, rng.random(n, dtype=np.float32), height)
-        opened += ~scene.tracer.occluded(start, outward, OCCLUSION_REACH)
+        turn, jitter = noise.uniform(2).T
+        height = (k * samples**2 + stratum + jitter) / np.float32(ao_rays)
+        opened += ~scene.tracer.occluded(start, cosine_directions(seen.normal, turn, height), OCCLUSION_REACH)
     result[:, 1] = opened / per_sample
     return result
+
+
+class _SampleNoise:
+    """Random numbers that belong to places of the sample grid, whatever is hit there: where two scenes look the same,
+    so do their photographs, to the grain."""
+
+    def __init__(self, seen: Trace, camera: Camera, samples: int, seed: int):
+        top, _, left, _ = seen.window
+        row, column = np.divmod(seen.cell, max(seen.shape[1], 1))
+        self._grid = (camera.size[0] * samples, camera.size[1] * samples)
+        self._place = (row + top) * self._grid[1] + column + left
+        self._rng = np.random.default_rng([seed, 0])
+
+    def normal(self, count: int) -> np.ndarray:
+        """(n,count) standard normal numbers."""
+        return self._rng.standard_normal((self._grid[0] * self._grid[1], count), dtype=np.float32)[self._place]
+
+    def uniform(self, count: int) -> np.ndarray:
+        """(n,count) numbers in [0,1)."""
+        return self._rng.random((self._grid[0] * self._grid[1], count), dtype=np.float32)[self._place]
 
 
 def smooth(values: np.ndarray, mesh: np.ndarray, depth: np.ndarray, normal: np.ndarray, levels: int) -> np.ndarray:
@@ -210,20 +230,19 @@ def render(
     """
     if samples < 1 or ao_rays < 1 or ao_rays % samples**2:
         raise ValueError(f"render: ao_rays must be a multiple of samples^2 = {samples**2}, got {ao_rays}")
-    rng = np.random.default_rng(seed)
     height, width = camera.size
     picture = np.broadcast_to(np.asarray(background, np.float32), (height, width, 3)).copy()
     seen = trace(scene, camera, samples)
     if len(seen.cell):
-        _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, rng)
-    grain = rng.standard_normal(picture.shape, dtype=np.float32) * np.float32(noise)
+        _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, seed)
+    grain = np.random.default_rng([seed, 1]).standard_normal(picture.shape, dtype=np.float32) * np.float32(noise)
     return (np.clip(encode_srgb(np.clip(picture, 0, 1)) + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, rng) -> None:
+def _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, seed) -> None:
     """Draw the hits over the background, in place; tone curve per sample, so that bright edges stay smooth."""
     material = _materials(scene, seen)
-    raw = _visibility(scene, seen, light, samples, ao_rays, rng)
+    raw = _visibility(scene, seen, light, samples, ao_rays, _SampleNoise(seen, camera, samples, seed))
     depth = (seen.position - np.asarray(camera.eye, np.float32)) @ camera.axes[2].astype(np.float32)
     levels = 3 + int(np.log2(max(camera.size[0] / 256, 1)))  # about the same width in the picture at any size
     smoothed = smooth(
@@ -296,8 +315,8 @@ def passes(scene: Scene, camera: Camera) -> Passes:
 def _densepose(scene: Scene, seen: Trace) -> tuple[np.ndarray, np.ndarray]:
     """Part (n,) with the largest share at each hit, and (u, v) (n,2) averaged over the corners of that part."""
     parts, weight = scene.densepose[seen.corner], seen.weight
-    share = np.stack([(weight * (parts == parts[:, k, None])).sum(1) for k in range(3)], axis=1)
+    share = np.stack([dot(weight, parts == parts[:, k, None]) for k in range(3)], axis=1)
     part = np.take_along_axis(parts, share.argmax(1)[:, None], axis=1)
     weight = weight * (parts == part)
-    weight /= weight.sum(1, keepdims=True)
+    weight /= (weight[:, 0] + weight[:, 1] + weight[:, 2])[:, None]
     return part[:, 0], interpolate(scene.densepose_uv, seen.corner, weight)

@@ -126,8 +126,9 @@ def _bottom_mesh(top: Top, outfit: Outfit, vertices: np.ndarray) -> Mesh:
     none = np.zeros(len(shape.rest))
     under_top = (top.shape.field(shape.rest, none, none) > TUCKED)[shape.faces].all(1)
     part = pack.densepose_part[shape.body_vertex]
+    shader = flat_shader(outfit.bottom_colour, roughness=0.85, hem=True)
     return Mesh(
-        vertices, shape.faces[~under_top], flat_shader(outfit.bottom_colour, roughness=0.85), outfit.bottom.label,
+        vertices, shape.faces[~under_top], shader, outfit.bottom.label,
         normals=vertex_normals(vertices, shape.faces), rest=shape.rest, edge=shape.edge,
         densepose=part, densepose_uv=pack.densepose_uv[shape.body_vertex],
     )  # fmt: skip
