@@ -75,11 +75,12 @@ def test_padding_is_cut_off():
 
 def test_train_then_evaluate_then_try_on(data, tmp_path, capsys):
     words = ["train", "gmm", "--data", data, "--out", tmp_path / "run", "--profile", "smoke", "--device", "cpu"]
-    assert run(*words, "--steps", 2, 1) == 0
+    assert run(*words, "--steps", 2, 1, "--flow-weight", 0.5) == 0
     weights = tmp_path / "run" / "cp-vton-gmm.safetensors"
     metadata = read_metadata(weights)
     assert metadata["command"].startswith(f"python -m vtonlib train gmm --data {data}")
     assert [stage["steps"] for stage in metadata["recipe"]["stages"]] == [2, 1]
+    assert metadata["recipe"]["flow_weight"] == 0.5 and metadata["recipe"]["mask_weight"] == 1.0
     output = capsys.readouterr().out
     assert "2/2" in output and str(weights) in output
 
@@ -131,6 +132,8 @@ def test_wrong_input_is_one_line_and_status_2(data, tmp_path, capsys, words, tol
         ["evaluate", "--data", "x", "--size", "0x4"],
         ["evaluate", "--data", "x", "--limit", "0"],
         ["try-on", "--data", "x", "--out", "y", "--pairing", "both"],
+        ["train", "gmm", "--data", "x", "--out", "y", "--flow-weight", "-1"],
+        ["train", "gmm", "--data", "x", "--out", "y", "--mask-weight", "much"],
     ],
 )
 def test_wrong_arguments_are_told_by_the_parser(words, capsys):

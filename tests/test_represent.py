@@ -347,7 +347,7 @@ def test_reserved_regions_and_worn_garment(sample):
 def test_person_representation_channels_and_batch(sample):
     maps = person_representation(sample)
     assert maps.shape == (22, 96, 72) and maps.min() >= 0 and maps.max() <= 1
-    torch.testing.assert_close(maps[:18], pose_heatmaps(sample.pose, (96, 72), "square", 5))
+    torch.testing.assert_close(maps[:18], pose_heatmaps(sample.pose, (96, 72), "square", 5 * 96 / 256))
     torch.testing.assert_close(maps[18:19], body_shape(sample.parse))
     torch.testing.assert_close(maps[19:], reserved_regions(sample.person, sample.parse))
     other = sample_from_raw(make_raw(size=(96, 72), seed=3))

@@ -27,6 +27,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def not_negative(text: str) -> float:
+    """A finite number of 0 or more."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, got {text!r}")
+    return value
+
+
 def weights_of(text: str) -> str | None:
     """ "none" stands for random weights; everything else is what `load_system` takes."""
     return None if text == "none" else text
@@ -76,10 +87,12 @@ def train_gmm(arguments: argparse.Namespace) -> None:
         if len(arguments.steps) != len(stages):
             raise ValueError(f"--steps: expected {len(stages)} numbers, one a stage, got {len(arguments.steps)}")
         stages = [replace(stage, steps=steps) for stage, steps in zip(stages, arguments.steps, strict=True)]
+    weights = {"mask_weight": arguments.mask_weight, "flow_weight": arguments.flow_weight}
+    weights = {name: value for name, value in weights.items() if value is not None}
     path = train_gmm(
         arguments.data,
         arguments.out,
-        recipe=replace(recipe, stages=tuple(stages)),
+        recipe=replace(recipe, stages=tuple(stages), **weights),
         command=shlex.join(["python", "-m", "vtonlib", *arguments.words]),
         weights=arguments.weights,
         limit=arguments.limit,
@@ -141,6 +154,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of the run: states, logs, pictures, weights")
     command.add_argument("--profile", choices=("smoke", "laptop", "gpu", "paper"), default="laptop")
     command.add_argument("--steps", type=positive, nargs="+", help="steps of each stage instead of the profile's")
+    command.add_argument("--mask-weight", type=not_negative, help="of the masks' distance; 0 = as in the paper")
+    command.add_argument(
+        "--flow-weight", type=not_negative, help="of the distance to the true flow; 0 = as in the paper"
+    )
     command.add_argument("--limit", type=positive, help="use only the first so many samples")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")

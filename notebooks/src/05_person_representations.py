@@ -28,15 +28,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw
 
-from vtonlib.course import (
-    Check, check_bands, colour_parse, compare, ensure_data, new_figure, overlay, parse_legend, pick, profile,
-    show_figure, show_images, to_01,
-)  # fmt: skip
+from vtonlib import course, represent
+from vtonlib.course import Check, check_bands, colour_parse, compare, overlay, pick, show_figure, show_images, to_01
 from vtonlib.data import open_dataset
-from vtonlib.labels import BODY_25_INDEX, COCO_18_FROM_BODY_25, GROUPS_13, HEAD_LABELS, LIP, LOWER_LABELS, TOP_LABELS
+from vtonlib.labels import BODY_25_INDEX, COCO_18_FROM_BODY_25, HEAD_LABELS, LIP_INDEX, LOWER_LABELS, TOP_LABELS
+from vtonlib.represent import body_shape, human_agnostic, human_agnostic_mask, one_hot, parse_agnostic, pose_heatmaps
 
-settings = profile(PROFILE)
-root = ensure_data(settings)
+settings = course.profile(PROFILE)
+root = course.ensure_data(settings)
 people = open_dataset(root, split="test", pairing="paired", size=settings.size)
 samples = [people[index] for index in range(min(settings.samples, len(people)))]
 measured = {}  # numbers that the last cell compares with their bands
@@ -53,25 +52,23 @@ print(f"{len(samples)} of {len(people)} test people, {settings.size[0]} x {setti
 # **silhouette** is the mask of everything that isn't background. In the **parse**, which holds one label (0 to 19) a
 # pixel, that is `parse > 0`.
 
+
 # %%
+def photograph(sample):
+    """(3, H, W) in [0, 1]."""
+    return to_01(sample.person)
+
+
 def silhouette(sample):
     """(1, H, W) in {0, 1}: 1 on the person."""
     return (sample.parse > 0).float()[None]
 
 
-def outline_change(sample):
-    """Pixels that belong to the person in one of the two garments only."""
-    return (silhouette(sample) - silhouette(sample.truth.unpaired)).abs().sum()
-
-
-sample = max(samples, key=outline_change)
+sample = max(samples, key=lambda s: (silhouette(s) - silhouette(s.truth.unpaired)).abs().sum())
 other = sample.truth.unpaired
-show_images(
-    [to_01(picture) for picture in (sample.person, other.garment.image, other.person)],
-    ["the photograph", "the new garment", "what we wish for"],
-    alt="A rendered person in a top, another top alone as a shop shows it, and the same person in the same pose in that "
-    "other top.",
-)
+pictures = [photograph(sample), to_01(other.garment.image), photograph(other)]
+titles = ["the photograph, garment A", "garment B in the shop", "what we wish for"]
+show_images(pictures, titles, alt="A person in a top; another top alone; the same person, same pose, in the other top.")
 
 # %% [markdown]
 # ## 1 Why a network must not see everything
@@ -83,20 +80,18 @@ show_images(
 # training, and *unpaired*, against what we wish for. The error is the mean absolute difference in [0, 1] (that scale is
 # why `to_01` is there: `person` is stored in [-1, 1]).
 
+
 # %%
 def copycat(person, garment):
     """A try-on system without a single parameter."""
     return person
 
 
-def mean_error(pairs):
-    return float(np.mean([(to_01(tried) - to_01(target)).abs().mean() for tried, target in pairs]))
-
-
-paired = mean_error((copycat(s.person, s.garment), s.person) for s in samples)
-unpaired = mean_error((copycat(s.person, s.truth.unpaired.garment), s.truth.unpaired.person) for s in samples)
-measured["copycat_unpaired_error"] = unpaired
-print(f"copycat, paired:   {paired:.3f}\ncopycat, unpaired: {unpaired:.3f}")
+for kind in ("paired", "unpaired"):
+    wished = [s if kind == "paired" else s.truth.unpaired for s in samples]
+    errors = [(to_01(copycat(s.person, w.garment)) - photograph(w)).abs().mean() for s, w in zip(samples, wished)]
+    measured[f"copycat_{kind}_error"] = np.mean(errors)
+    print(f"copycat, {kind:8s}: {np.mean(errors):.3f}")
 
 # %% [markdown]
 # A perfect score in training, and useless in the shop. No loss can tell the copycat from a network that has understood the
@@ -125,23 +120,20 @@ print(f"copycat, paired:   {paired:.3f}\ncopycat, unpaired: {unpaired:.3f}")
 #
 # $$\operatorname{change}(R) = \frac{1}{N\,|\Omega|} \sum_{n=1}^{N} \sum_{p \in \Omega} \max_c \left| R_c(x_n^{A})(p) - R_c(x_n^{B})(p) \right|$$
 #
-# over $N$ people, the pixels $p$ of the picture $\Omega$ and the channels $c$. Zero proves that nothing of the garment is
-# left. Above zero there is *something*; how much use it is to a network is a question for section 7.
+# over $N$ people, the pixels $p$ of the picture $\Omega$ and the channels $c$. Zero proves that nothing of the garment
+# shows, for these people. Above zero there is *something*; how much use it is to a network is a question for section 7.
+
 
 # %%
-def change(represent, samples=samples):
-    """Mean over people and pixels of the largest change over the channels; represent: sample -> (C, H, W) in [0, 1]."""
-    gaps = [(represent(s) - represent(s.truth.unpaired)).abs().amax(0).mean() for s in samples]
+def change(view, samples=samples):
+    """view: sample -> (C, H, W) in [0, 1]. Mean over people and pixels of the largest change over the channels."""
+    gaps = [(view(s) - view(s.truth.unpaired)).abs().amax(0).mean() for s in samples]
     return float(torch.stack(gaps).mean())
 
 
-def photograph(sample):
-    return to_01(sample.person)
-
-
-measured["change_photograph"] = change(photograph)
-measured["change_silhouette"] = change(silhouette)
-print(f"photograph: {change(photograph):.2%}   silhouette: {change(silhouette):.2%}")
+for view in (photograph, silhouette):
+    measured[f"change_{view.__name__}"] = change(view)
+    print(f"{view.__name__}: {change(view):.2%}")
 
 # %% [markdown]
 # The silhouette carries no colour and no pattern, and still it changes. Where? Orange below is person in A only, blue is
@@ -149,16 +141,11 @@ print(f"photograph: {change(photograph):.2%}   silhouette: {change(silhouette):.
 # an *old garment*. A network that sees a sharp silhouette learns to fill it, and will squeeze every new garment into it.
 
 # %%
-both = overlay(
-    overlay(torch.full_like(sample.person, 0.93), silhouette(sample) * silhouette(other), colour="black", alpha=0.35),
-    silhouette(sample) * (1 - silhouette(other)),
-    alpha=1,
-)
-both = overlay(both, silhouette(other) * (1 - silhouette(sample)), colour="blue", alpha=1)
+a, b = silhouette(sample), silhouette(other)
+both = torch.cat([a, (a + b) / 2, b])  # red, green, blue
+titles = ["silhouette in A", "silhouette in B", "orange: A only, blue: B only"]
 show_images(
-    [silhouette(sample), silhouette(other), both],
-    ["silhouette in A", "silhouette in B", "orange: A only, blue: B only"],
-    alt="Two silhouettes of one person in two garments; laid over each other they differ along sleeves, waist and hem.",
+    [a, b, both], titles, alt="Two silhouettes of one person; overlaid, they differ along sleeves, waist and hem."
 )
 
 # %% [markdown]
@@ -179,7 +166,7 @@ show_images(
 # - Result 0 sees pixels 0, 1, 2 with ¾, ¾, ¼ (there is nothing to the left), divided by 7/4. Value: **1/7**.
 # - Result 2 sees pixels 3, 4, 5 with ¼, ¾, ¾. Value: **4/7**.
 #
-# Pillow does this whenever you call `resize` with BILINEAR, in exact 8-bit steps. Does it agree?
+# Pillow does this whenever you call `resize` with BILINEAR, and rounds the result to bytes. Does it agree with paper?
 
 # %%
 # NBVAL_CHECK_OUTPUT
@@ -197,9 +184,10 @@ print("on paper:    ", [round(value, 3) for value in (1 / 7, 7 / 8, 4 / 7)])
 # What to expect: the row `0 0 1 1 1 0` gives 1/7, 7/8, 4/7, and the identity matrix when `inputs == outputs`.
 #
 # <details><summary>Hint 1</summary>All distances at once: an arange of the inputs as a row, the centres as a column
-# (`[:, None]`), subtract, take the absolute value. You get a matrix of the right shape.</details>
-# <details><summary>Hint 2</summary>Negative weights are cut with `clamp(min=0)`; `sum(dim=1, keepdim=True)` has a
-# shape that divides row by row.</details>
+# (<code>[:, None]</code>), subtract, take the absolute value. You get a matrix of the right shape.</details>
+# <details><summary>Hint 2</summary>Negative weights are cut with <code>clamp(min=0)</code>;
+# <code>sum(dim=1, keepdim=True)</code> has a shape that divides row by row.</details>
+
 
 # %% nbgrader={"schema_version": 3, "grade_id": "resize-weights", "grade": false, "solution": true, "locked": false, "task": false}
 def resize_weights(inputs, outputs):
@@ -232,26 +220,27 @@ with Check("resize weights: three pixels enlarged to six"):
     steps = resize_weights(3, 6) @ torch.tensor([0.0, 1.0, 1.0])
     compare("enlarged", steps, torch.tensor([0.0, 0.25, 0.75, 1.0, 1.0, 1.0]))
 with Check("resize weights: twelve pixels reduced to five"):
-    assert (resize_weights(12, 5) > 0).sum(1).tolist() == [4, 5, 4, 5, 4], "the triangle is 2 x 12 / 5 wide, cut at the ends"
+    assert (resize_weights(12, 5) > 0).sum(1).tolist() == [4, 5, 4, 5, 4], (
+        "the triangle is 2 x 12 / 5 wide, cut at the ends"
+    )
 ### END HIDDEN TESTS
 
-# %% [markdown]
-# The reference for this exercise is a small trick that is worth knowing. Any linear machine gives away its matrix if you feed
-# it unit impulses, one after the other. A stack of unit impulses is the identity matrix, so we let PyTorch resize *that*,
-# along one side only.
 
 # %%
 def impulse_weights(inputs, outputs):
-    """The same matrix, read off PyTorch's own antialiased resize."""
+    """The same matrix, read off PyTorch's own antialiased resize by feeding it unit impulses."""
     impulses = torch.eye(inputs)[None, None]
     return F.interpolate(impulses, size=(outputs, inputs), mode="bilinear", antialias=True)[0, 0]
 
 
 resize_weights = pick(resize_weights, impulse_weights, check_resize_weights)
 compare("weights 256 -> 16", resize_weights(256, 16), impulse_weights(256, 16))
-compare("weights 16 -> 256", resize_weights(16, 256), impulse_weights(16, 256))
 
 # %% [markdown]
+# The reference here is a small trick that is worth knowing. Any linear machine gives away its matrix if you feed
+# it unit impulses, one after the other. A stack of unit impulses is the identity matrix, so we let PyTorch resize *that*,
+# along one side only.
+#
 # ### Vectorised: four matrices
 #
 # A picture is reduced along its columns and along its rows, and both are matrix products. With the silhouette $S$
@@ -261,37 +250,32 @@ compare("weights 16 -> 256", resize_weights(16, 256), impulse_weights(16, 256))
 #
 # No loop, and a fact in plain sight: whatever $S$ was, the result passes through $D_h S D_w^\top$, which has
 # 16 x 12 = **192 numbers**. At 256 x 192 the silhouette had 49,152.
+#
+# CP-VTON's own loader uses Pillow on a picture of bytes. That rounds twice, after the reduction and after the enlargement, so
+# we may differ from it by about one grey level out of 255.
+
 
 # %%
 def shape_by_hand(sample):
     """(1, H, W) in [0, 1]."""
-    person = silhouette(sample)[0]
-    height, width = person.shape
-    small = resize_weights(height, 16) @ person @ resize_weights(width, 12).T
+    height, width = sample.size
+    small = resize_weights(height, 16) @ silhouette(sample)[0] @ resize_weights(width, 12).T
     return (resize_weights(16, height) @ small @ resize_weights(12, width).T)[None]
 
 
-from vtonlib.represent import body_shape
-
 shape = shape_by_hand(sample)
 compare("body shape", shape, body_shape(sample.parse))
-print("shape", tuple(shape.shape), f"from {shape.min():.2f} to {shape.max():.2f}")
-
-# %% [markdown]
-# CP-VTON's own loader uses Pillow on a picture of bytes. That rounds twice, after the reduction and after the enlargement, so
-# we may differ by about one grey level out of 255, and do:
-
-# %%
-height, width = settings.size
 pillow = Image.fromarray(np.asarray(sample.parse > 0, np.uint8) * 255)
-for target in ((12, 16), (width, height)):  # Pillow's sizes are (width, height)
+for target in ((12, 16), settings.size[::-1]):  # Pillow's sizes are (width, height)
     pillow = pillow.resize(target, Image.Resampling.BILINEAR)
 compare("body shape, Pillow", shape, np.asarray(pillow)[None] / 255, atol=1.5 / 255)
+print("shape", tuple(shape.shape), f"from {shape.min():.2f} to {shape.max():.2f}")
+
+# %%
+pictures = [silhouette(sample), shape, shape_by_hand(other), (shape - shape_by_hand(other)).abs()]
+titles = ["silhouette in A", "body shape in A", "body shape in B", "difference"]
 show_images(
-    [silhouette(sample), shape, shape_by_hand(other), (shape - shape_by_hand(other)).abs()],
-    ["silhouette", "body shape in A", "body shape in B", "difference"],
-    alt="A sharp silhouette, two soft blobs of the same person in two garments, and the blobs' difference: broad faint "
-    "patches along the sides instead of sharp lines.",
+    pictures, titles, alt="A sharp silhouette, soft blobs of the person in two garments, faint broad differences."
 )
 
 # %% [markdown]
@@ -301,9 +285,9 @@ show_images(
 
 # %%
 measured["change_body_shape"] = change(lambda s: body_shape(s.parse))
-ratio = np.mean([float(body_shape(s.parse).sum() / silhouette(s).sum()) for s in samples])
+ratio = np.mean([body_shape(s.parse).sum() / silhouette(s).sum() for s in samples])
 measured["blur_keeps_area"] = ratio
-print(f"change of the silhouette: {measured['change_silhouette']:.2%}, of the body shape: {measured['change_body_shape']:.2%}")
+print(f"change: silhouette {measured['change_silhouette']:.2%}, body shape {measured['change_body_shape']:.2%}")
 print(f"sum of the body shape / sum of the silhouette: {ratio:.4f}")
 
 # %% [markdown]
@@ -320,17 +304,11 @@ print(f"sum of the body shape / sum of the silhouette: {ratio:.4f}")
 #
 # All papers say "body shape". Weights trained with one of them are off when fed another, and nothing will warn you.
 
+
 # %%
-def shape_of(person):
-    return body_shape(person.long())
-
-
-headless = shape_of((sample.parse > 0) & ~torch.isin(sample.parse, torch.tensor(HEAD_LABELS)))
-show_images(
-    [shape, headless, (shape - headless).abs()],
-    ["CP-VTON: everybody but the wall", "VITON: without the head", "difference"],
-    alt="The blurred body with a head, the blurred body without, and their difference: the head as a bright blob.",
-)
+headless = body_shape(sample.parse * ~torch.isin(sample.parse, torch.tensor(HEAD_LABELS)))
+titles = ["CP-VTON: all of the person", "VITON: without the head", "difference"]
+show_images([shape, headless, shape - headless], titles, alt="A blurred body with a head, one without, and the head.")
 
 # %% [markdown]
 # ## 3 Pose: eighteen maps of one square each
@@ -362,6 +340,7 @@ print(np.asarray(canvas))
 # <details><summary>Hint 2</summary><code>pose[..., 0, None]</code> has the shape (..., K, 1) and compares with an arange of the
 # columns. <code>rows[..., :, None] &amp; columns[..., None, :]</code> makes the squares. Cut fractions with
 # <code>torch.trunc</code>, towards zero.</details>
+
 
 # %% nbgrader={"schema_version": 3, "grade_id": "squares", "grade": false, "solution": true, "locked": false, "task": false}
 def square_heatmaps(pose, size, radius=5):
@@ -399,37 +378,35 @@ with Check("squares: a batch, cut off at the border"):
     assert maps.sum((1, 2, 3)).tolist() == [15, 9], "squares at the border are cut off, not moved"
 ### END HIDDEN TESTS
 
+
 # %%
-from vtonlib.represent import pose_heatmaps
-
-
 def library_squares(pose, size, radius=5):
     """The library's version, for 18 or 25 joints."""
     return pose_heatmaps(pose, size, kind="square", radius=radius)
 
 
 square_heatmaps = pick(square_heatmaps, library_squares, check_squares)
-coco = sample.pose[list(COCO_18_FROM_BODY_25)]  # CP-VTON's 18 of the 25 joints
-heatmaps = square_heatmaps(coco, sample.size)
-compare("18 squares", heatmaps, pose_heatmaps(sample.pose, sample.size, kind="square"))
+radius = 5 * sample.size[0] / 256  # 5 pixels in a picture 256 high
+heatmaps = square_heatmaps(sample.pose[list(COCO_18_FROM_BODY_25)], sample.size, radius)
+compare("18 squares", heatmaps, pose_heatmaps(sample.pose, sample.size, kind="square", radius=radius))
 print("pixels of each:", heatmaps.sum((1, 2)).int().tolist())
 
 # %% [markdown]
 # Joints with 0 pixels lie below the lower edge or behind something: knees and ankles, mostly. Whoever stands at the border
-# has a square that is cut off. Everybody else has 121 pixels.
+# has a square that is cut off. Everybody else has 121 pixels in a picture of 256 x 192. The papers say nothing of other sizes;
+# the course lets the radius shrink and grow with the height, so that a square covers the same part of an arm.
 #
 # MG-VTON draws discs of radius 4 instead, and pose estimators are trained on Gaussians. The library has all three. Here
 # are the unions of the 18 channels, laid over the photograph:
 
 # %%
-kinds = {"square": "CP-VTON: squares, 11 x 11", "disc": "MG-VTON: discs, radius 4", "gaussian": "Gaussian, sigma 3"}
-unions = [pose_heatmaps(sample.pose, sample.size, kind=kind).amax(0) for kind in kinds]
-show_images(
-    [overlay(photograph(sample), union, alpha=0.9) for union in unions],
-    list(kinds.values()),
-    alt="The photograph three times with its joints marked: by squares, by discs, by soft dots.",
-)
-print(f"change of the squares between the two garments: {change(lambda s: square_heatmaps(s.pose, s.size)):.2%}")
+titles = {"square": "CP-VTON: squares, 11 x 11", "disc": "MG-VTON: discs, radius 4", "gaussian": "Gaussian, sigma 3"}
+radii = {kind: base * sample.size[0] / 256 for kind, base in (("square", 5), ("disc", 4), ("gaussian", 3))}
+unions = [pose_heatmaps(sample.pose, sample.size, kind, radii[kind]).amax(0) for kind in titles]
+pictures = [overlay(photograph(sample), union, alpha=0.9) for union in unions]
+show_images(pictures, list(titles.values()), alt="A person whose joints are marked by squares, by discs, by soft dots.")
+measured["change_squares"] = change(lambda s: pose_heatmaps(s.pose, s.size, kind="square"))
+print(f"change of the squares between the two garments: {measured['change_squares']:.2%}")
 
 # %% [markdown]
 # A change of exactly zero: a proof, but look at what it proves. The studio reads joints off the *body* under the cloth.
@@ -440,16 +417,15 @@ print(f"change of the squares between the two garments: {change(lambda s: square
 # - CP-VTON's loader draws a square only `if x > 1 and y > 1`. That skips missing joints, which the files note as (0, 0), but
 #   also every real joint at the very left or top: a raised hand, say. The course looks at the confidence instead.
 # - The confidence itself is ignored there. A joint guessed at 0.05 is as white as one seen at 0.95.
-# - VITON cuts coordinates to whole numbers *before* it adds and subtracts the radius. That agrees with Pillow on
-#   positive numbers, and differs left of the border.
+# - VITON cuts coordinates to whole numbers *before* it adds and subtracts the radius. Inside the picture that gives the
+#   same squares; with another rounding (`round`, say) they would move by a pixel.
 # - The default radius in the file's own self-test is 3; training and testing pass 5. Read the call, not the signature.
 #
 # ## 4 Reserved regions: what may stay as it is
 #
 # Face and hair say who it is, and no top should change them. So they are passed on as *colour*: three channels, the photograph
 # where the parse says hat (1), hair (2), sunglasses (4) or face (13), and black elsewhere.
-
-# %% [markdown]
+#
 # **Exercise 3: cut out the head.** *about 5 minutes, difficulty 1 of 5.* Write `reserved(person, parse)`. The photograph comes
 # in [-1, 1], the result is wanted in **[0, 1]**, black where nothing is reserved. It is a one-liner with a trap in it, and
 # everybody steps into it once.
@@ -460,6 +436,7 @@ print(f"change of the squares between the two garments: {change(lambda s: square
 # against three channels.</details>
 # <details><summary>Hint 2</summary>What is 0 in [-1, 1]? Middle grey. So the order of converting and masking
 # matters.</details>
+
 
 # %% nbgrader={"schema_version": 3, "grade_id": "reserved", "grade": false, "solution": true, "locked": false, "task": false}
 def reserved(person, parse):
@@ -484,26 +461,27 @@ with Check("reserved: black wall, black hair, face 0.75, no top"):
 ### BEGIN HIDDEN TESTS
 with Check("reserved: every label once"):
     row = reserved(torch.ones(3, 1, 20), torch.arange(20)[None])
-    assert row[0, 0].nonzero().flatten().tolist() == [1, 2, 4, 13], "hat, hair, sunglasses and face are kept, nothing else"
+    assert row[0, 0].nonzero().flatten().tolist() == [1, 2, 4, 13], (
+        "hat, hair, sunglasses and face are kept, nothing else"
+    )
 ### END HIDDEN TESTS
 
 # %%
-from vtonlib.represent import reserved_regions
-
-reserved = pick(reserved, reserved_regions, check_reserved)
+reserved = pick(reserved, represent.reserved_regions, check_reserved)
 head = reserved(sample.person, sample.parse)
-compare("reserved regions", head, reserved_regions(sample.person, sample.parse))
-show_images(
-    [photograph(sample), colour_parse(sample.parse), parse_legend(sample.parse), head],
-    ["person", "parse", "its labels", "reserved regions"],
-    alt="The photograph, its parse in colours with a legend, and the head alone on black.",
-)
+compare("reserved regions", head, represent.reserved_regions(sample.person, sample.parse))
+pictures = [photograph(sample), colour_parse(sample.parse), course.parse_legend(sample.parse), head]
+titles = ["person", "parse", "its labels", "reserved regions"]
+show_images(pictures, titles, alt="A photograph, its parse in colours with a legend, and the head alone on black.")
 
 # %% [markdown]
 # **Paper and code, part three.** CP-VTON works in [-1, 1], and a comment beside this line of its loader promises that the
 # rest is filled with 0. The code computes `im * mask - (1 - mask)`: it fills with **-1**. Black, not grey. (Our
 # exercise agrees with the code: black in [0, 1] *is* -1 in [-1, 1].) If you believe the comment and train on grey, official
 # weights see a picture that they have never seen.
+#
+# The opposite fill is in use, too: the *worn garment*, cut out as the target of the warp, stands on white, +1. And
+# "garment" means labels 5, 6, 7 (upper-clothes, dress, coat) to CP-VTON and 5 alone to VITON.
 #
 # And which labels are reserved? CP-VTON: 1, 2, 4, 13. CP-VTON+ drops hair (2) for its warp, and for its try-on
 # module adds trousers, skirt and legs (9, 12, 16, 17), so that they needn't be invented.
@@ -520,24 +498,19 @@ show_images(
 #
 # Representations in `vtonlib` are in [0, 1]. CP-VTON was defined on [-1, 1], so `vtonlib.systems` doubles and subtracts one at its door.
 
+
 # %%
-from vtonlib.represent import person_representation
-
-
 def twenty_two(sample):
     """(22, H, W) in [0, 1]."""
-    squares = square_heatmaps(sample.pose[list(COCO_18_FROM_BODY_25)], sample.size)
+    squares = square_heatmaps(sample.pose[list(COCO_18_FROM_BODY_25)], sample.size, radius=5 * sample.size[0] / 256)
     return torch.cat([squares, shape_by_hand(sample), reserved(sample.person, sample.parse)])
 
 
 channels = twenty_two(sample)
-compare("22 channels", channels, person_representation(sample))
+compare("22 channels", channels, represent.person_representation(sample))
 print(tuple(channels.shape), f"from {channels.min():.0f} to {channels.max():.0f}")
-show_images(
-    [list(channels[:11]), list(channels[11:])],
-    alt="The 22 channels in two rows: black maps with one white square each, some empty; a soft body; a head in three greys.",
-    height=110,
-)
+alt = "22 maps in two rows: black ones with one white square each, some empty; a soft body; a head in three greys."
+show_images([list(channels[:11]), list(channels[11:])], alt=alt, height=110)
 
 # %% [markdown]
 # Here is what the network does *not* get: colour and cut of the top, but also arms, hands, trousers and the wall. CP-VTON's try-on
@@ -569,7 +542,7 @@ show_images(
 
 # %%
 LEFT_ARM, RIGHT_ARM = (2, 5, 6, 7), (5, 2, 3, 4)  # indices into BODY_25
-print([[LIP[label], *(name for name, i in BODY_25_INDEX.items() if i in walk)] for label, walk in ((14, LEFT_ARM[1:]),)])
+print("walk for the left arm:", " > ".join(list(BODY_25_INDEX)[joint] for joint in LEFT_ARM))
 
 
 def arm_strokes(pose, walk, size):
@@ -587,20 +560,20 @@ def arm_strokes(pose, walk, size):
 
 
 left, right = (arm_strokes(sample.pose, walk, sample.size) for walk in (LEFT_ARM, RIGHT_ARM))
-show_images(
-    [overlay(photograph(sample), left), overlay(photograph(sample), right, colour="blue"), colour_parse(sample.parse)],
-    ["strokes of the left arm", "strokes of the right arm", "the parse that they erase from"],
-    alt="The photograph with a broad band over shoulders and left arm, the same for the right arm, and the parse.",
-)
+painted = [overlay(photograph(sample), left), overlay(photograph(sample), right, colour="blue")]
+titles = ["strokes of the left arm", "strokes of the right arm", "the parse that they erase from"]
+alt = "A person with a broad band over shoulders and left arm, the same for the right arm, and the parse."
+show_images([*painted, colour_parse(sample.parse)], titles, alt=alt)
 
 # %% [markdown]
 # Left is the *person's* left, on the right of the picture. The bands are generous: 150 of 768 pixels is a fifth of the picture's
 # width around shoulder and elbow, so that no sleeve, however wide, leaves its outline behind.
+#
+# Below, the person whose parse-agnostic map changes most, in both garments. Look for differences between the second and
+# the fourth picture: they are leaks.
+
 
 # %%
-from vtonlib.represent import one_hot, parse_agnostic
-
-
 def parse_agnostic_by_hand(sample):
     """(H, W) int64 LIP-20 labels without top, neck and arms."""
     agnostic = sample.parse.clone()
@@ -613,18 +586,517 @@ def parse_agnostic_by_hand(sample):
 for one in samples:
     assert torch.equal(parse_agnostic_by_hand(one), parse_agnostic(one)), one.name
 compare("parse-agnostic", parse_agnostic_by_hand(sample), parse_agnostic(sample), atol=0)
-
-# %% [markdown]
-# The same person in both garments. Look for differences between the second and the fourth picture, they are leaks:
+telling = max(samples, key=lambda s: (parse_agnostic(s) != parse_agnostic(s.truth.unpaired)).sum())
+pictures = [colour_parse(labels) for s in (telling, telling.truth.unpaired) for labels in (s.parse, parse_agnostic(s))]
+titles = ["parse in A", "parse-agnostic in A", "parse in B", "parse-agnostic in B"]
+alt = "Label maps of one person in two garments and their agnostic versions: head, hands, and what is below the top."
+show_images(pictures, titles, alt=alt)
 
 # %%
+first, second = (torch.stack([parse_agnostic(s) for s in g]) for g in (samples, [s.truth.unpaired for s in samples]))
+below = torch.isin(torch.stack([first, second]), torch.tensor(LOWER_LABELS)).any(0)
+share = ((first != second) & below).sum() / (first != second).sum()
+print(f"{(first != second).sum()} pixels change; {share:.0%} of them are trousers, skirt or legs in A or in B")
+
+# %% [markdown]
+# Colour is gone, sleeves are gone, the neckline is gone. What is left is the **hem**: trousers are kept, and where they begin is
+# where the old top ended. Nothing in the recipe hides that, neither here nor in the photograph version below.
+#
+# Networks take labels as channels. VITON-HD merges the 20 labels into 13 groups; the library's `one_hot` does it by
+# looking up one row of a 20 x 13 table for every pixel. Neck joins the background there: two times erased is safe.
+
+# %%
+from vtonlib.labels import GROUPS_13
+
+hot = one_hot(parse_agnostic(sample), GROUPS_13)
+used = [name for (name, _), channel in zip(GROUPS_13, hot) if channel.any()]
+print(tuple(hot.shape), "channels in use:", ", ".join(used))
+measured["change_parse_agnostic"] = change(lambda s: one_hot(parse_agnostic(s)))
+print(f"change of the parse-agnostic map: {measured['change_parse_agnostic']:.2%}")
+
+# %% [markdown]
+# ### The human-agnostic picture
+#
+# The later networks of VITON-HD see the photograph itself, with the garment painted over in grey (128, 128, 128). The brush
+# is wide, and it follows the joints, never the cloth. With $r = 20$ pixels at a width of 768:
+#
+# 1. hips are moved apart until they are as far from each other as the shoulders (cloth hangs straight where hips are narrow,
+#    is our guess at the reason);
+# 2. a line $10r$ wide between the shoulders, discs of radius $5r$ on them;
+# 3. along each arm lines $10r$ wide, with discs of radius $5r$ at elbow and wrist;
+# 4. the torso: ellipses $3r \times 6r$ at the hips, lines $6r$ wide from shoulder to hip, $12r$ from hip to hip, and
+#    the polygon between the four;
+# 5. a square of $\pm 7r$ around the neck joint;
+# 6. then face and sunglasses (13, 4) and everything below the top (9, 12, 16 to 19) are pasted back.
+#
+# Step 1 is yours.
+#
+# **Exercise 4: wider hips.** *about 10 minutes, difficulty 2 of 5.* Write `widen_hips(joints)`. Both hips move along the line
+# that joins them, their midpoint stays, and their distance becomes that of the shoulders. A joint at (0, 0) is missing: if one of
+# the four is missing, or the hips coincide, nothing moves. Leave the array that you were given as it is.
+#
+# What to expect: hips at (40, 90) and (60, 90) with shoulders 40 apart go to (30, 90) and (70, 90).
+#
+# <details><summary>Hint 1</summary><code>np.linalg.norm</code> gives both distances; hip minus midpoint, scaled by their
+# ratio, plus midpoint is the new place.</details>
+# <details><summary>Hint 2</summary>Check for missing joints <i>before</i> you divide. A joint is missing if both coordinates are 0:
+# <code>(joints[four] == 0).all(axis=1).any()</code>.</details>
+
+# %% nbgrader={"schema_version": 3, "grade_id": "hips", "grade": false, "solution": true, "locked": false, "task": false}
+RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP = 2, 5, 9, 12
+
+
+def widen_hips(joints):
+    """joints (25, 2) x, y in the order BODY_25 -> a new array (25, 2), hips as far apart as the shoulders."""
+    ### BEGIN SOLUTION
+    four = [RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP]
+    wide = joints.copy()
+    hips, shoulders = joints[four[2:]], joints[four[:2]]
+    apart = np.linalg.norm(hips[1] - hips[0])
+    if apart == 0 or (joints[four] == 0).all(axis=1).any():
+        return wide
+    middle = hips.mean(axis=0)
+    wide[four[2:]] = middle + (hips - middle) * np.linalg.norm(shoulders[1] - shoulders[0]) / apart
+    return wide
+    ### END SOLUTION
+
+
+# %% nbgrader={"schema_version": 3, "grade_id": "hips_values", "grade": true, "solution": false, "locked": true, "points": 2, "task": false}
+def four_joints(*points):
+    joints = np.zeros((25, 2))
+    joints[[2, 5, 9, 12]] = points
+    return joints
+
+
+def check_widen_hips(f):
+    moved = f(four_joints((30, 20), (70, 20), (40, 90), (60, 90)))
+    compare("hips", moved[[9, 12]], [[30, 90], [70, 90]])
+    cropped = four_joints((30, 20), (70, 20), (0, 0), (0, 0))
+    assert not np.isnan(f(cropped)).any(), "NaN where both hips are missing"
+    compare("no hips", f(cropped), cropped)
+
+
+with Check("hips: from 20 to 40 apart; untouched where they are missing"):
+    check_widen_hips(widen_hips)
+### BEGIN HIDDEN TESTS
+with Check("hips: a slanted pelvis, and the argument is left alone"):
+    slanted = four_joints((10, 10), (10, 60), (20, 80), (26, 88))
+    before = slanted.copy()
+    compare("slanted", widen_hips(slanted)[[9, 12]], [[8, 64], [38, 104]])
+    compare("argument", slanted, before)
+### END HIDDEN TESTS
+
+# %%
+from vtonlib.represent.agnostic import _widen_hips as library_widen_hips
+
+widen_hips = pick(widen_hips, library_widen_hips, check_widen_hips)
+joints = sample.pose[:, :2].double().numpy()
+print("hips before:", joints[[9, 12]].round(1).tolist(), " after:", widen_hips(joints)[[9, 12]].round(1).tolist())
+
+
+# %%
+def human_mask_by_hand(sample, scale=None):
+    """What VITON-HD paints grey: (1, H, W) in {0, 1}. scale: of the brush, width / 768 unless given."""
+    height, width = sample.size
+    r = 20 * (width / 768 if scale is None else scale)
+    p = [tuple(point) for point in widen_hips(sample.pose[:, :2].double().numpy()).tolist()]
+    canvas = Image.new("L", (width, height), 0)
+    draw = ImageDraw.Draw(canvas)
+
+    def line(start, end, wide):
+        draw.line([p[start], p[end]], fill=1, width=round(wide))
+
+    def box(shape, joint, x, y):
+        shape((p[joint][0] - x, p[joint][1] - y, p[joint][0] + x, p[joint][1] + y), fill=1)
+
+    line(2, 5, 10 * r)
+    for start, end in ((None, 2), (2, 3), (3, 4), (None, 5), (5, 6), (6, 7)):
+        if start is not None:
+            line(start, end, 10 * r)
+        box(draw.ellipse, end, 5 * r, 5 * r)
+    for shoulder, hip in ((2, 9), (5, 12)):
+        box(draw.ellipse, hip, 3 * r, 6 * r)
+        line(shoulder, hip, 6 * r)
+    line(9, 12, 12 * r)
+    draw.polygon([p[2], p[5], p[12], p[9]], fill=1)
+    box(draw.rectangle, 1, 7 * r, 7 * r)
+    keep = torch.isin(sample.parse, torch.tensor([4, 13, *LOWER_LABELS]))
+    return (torch.from_numpy(np.array(canvas) > 0) & ~keep).float()[None]
+
+
+# %%
+for one in samples:
+    assert torch.equal(human_mask_by_hand(one), human_agnostic_mask(one)), one.name
+compare("human-agnostic mask", human_mask_by_hand(sample), human_agnostic_mask(sample), atol=0)
+agnostic = torch.where(human_mask_by_hand(sample) > 0, 128 / 255, photograph(sample))
+compare("human-agnostic", agnostic, human_agnostic(sample))
+
+# %% [markdown]
+# HR-VITON starts from the same idea and changes the brush. Its $r$ is measured on the person, shoulder width / 16, so that a child
+# or someone far away isn't painted over whole. And it cuts the **hands** out of the mask: pixels labelled arm that lie beyond
+# the wrist. Pass `style="hr-viton"`.
+#
+# Two numbers describe the bargain. **Erased** is the share of the picture that is painted over: all of it must be invented.
+# **Left over** is the share of the worn top that the brush missed; a flap of cloth beside an elbow is enough for a network to know the colour.
+
+# %%
+views = (photograph, human_agnostic, lambda s: human_agnostic(s, style="hr-viton"))
+rows = [[view(one) for one in (s, s.truth.unpaired) for view in views] for s in samples[:2]]
+titles = ["A", "VITON-HD", "HR-VITON", "B", "VITON-HD", "HR-VITON"]
+alt = "Two people, each in two garments, with torso and arms painted grey; HR-VITON shows hands; the hem can be seen."
+show_images(rows, titles, alt=alt, height=200)
+
+
+# %%
+def is_top(sample):
+    """(1, H, W) bool: upper-clothes, dress, coat."""
+    return torch.isin(sample.parse, torch.tensor(TOP_LABELS))[None]
+
+
+def left_over(sample, mask):
+    """Share of the worn top that a mask of erased pixels leaves visible."""
+    return float(((1 - mask) * is_top(sample)).sum() / is_top(sample).sum())
+
+
+# %%
+for style in ("viton-hd", "hr-viton"):
+    masks = [human_agnostic_mask(one, style) for one in samples]
+    erased = measured[f"erased_{style}"] = float(torch.stack(masks).mean())
+    left = measured[f"left_over_{style}"] = np.mean([left_over(one, mask) for one, mask in zip(samples, masks)])
+    print(f"{style:9s} erases {erased:.1%} of the picture and leaves {left:.2%} of the top visible")
+
+# %% [markdown]
+# **Paper and code, part four.**
+#
+# | what one reads | what the released code does |
+# |---|---|
+# | VITON-HD's text: the agnostic picture keeps the hands | the discs of radius 100 at the wrists paint over most of them, and only head and lower body are pasted back; HR-VITON's code restores hands |
+# | parse-agnostic and human-agnostic go together | hands stay in the first (wrist disc 40), vanish in the second (100): the two inputs contradict each other |
+# | "pixels" | absolute numbers for 768 x 1024; at another size, or for a small person, they mean something else |
+# | the head is kept | face and sunglasses are; **hair is not**: where the square of step 5 or a shoulder stroke crosses long hair, it goes grey |
+# | hips as wide as shoulders | the hips of the pose array are changed *in place*, so whoever uses the array afterwards gets wide hips; both hips missing gives 0 / 0 |
+# | noise added to the label maps is Gaussian | it is drawn into bytes and so becomes 0 or 1; notebook 08 returns to this |
+#
+# The library follows the code's *drawing*, with sizes that scale and missing joints that are skipped.
+#
+# ## 7 How much can be read off? A detective
+#
+# `change` says *that* something leaks. Whether it is of use, we ask a **detective**: a small model that looks at
+# a representation and guesses something about the old garment that it should not know. Our question: which share $y$ of
+# the picture does the worn top cover? It grows with sleeves, length and width.
+#
+# The detective is linear, trained in closed form (**ridge regression**): one row of features $x_n$ for each person of the *train* split,
+# each map reduced to 32 x 24. There are more features than people, so we solve in the space of the people:
+#
+# $$w = X^{\top} \left( X X^{\top} + \lambda I \right)^{-1} (y - \bar y), \qquad \hat y(x) = \bar y + w^{\top} (x - \bar x)$$
+#
+# where $X$ holds the centred features $x_n - \bar x$ and $\lambda$ is a tenth of their mean squared length.
+#
+# How do we test it *fairly*? A tall person in a wide pose has a large top, and pose isn't secret. So we ask for the
+# **difference**: test person $n$ in A and in B, same pose, same build. The truth is $\Delta_n = y_n^B - y_n^A$, the detective
+# says $\hat\Delta_n$, and its score is the share of the differences that it explains:
+#
+# $$\text{explained} = 1 - \frac{\sum_n (\hat\Delta_n - \Delta_n)^2}{\sum_n \Delta_n^2}.$$
+#
+# 1 means: reads it like an open book. 0 is what one gets by answering "no difference" every time.
+
+
+# %%
+def no_hem(sample):
+    """The parse-agnostic map without what lies below the top: nothing tells the hem."""
+    labels = parse_agnostic(sample)
+    return one_hot(labels.masked_fill(torch.isin(labels, torch.tensor(LOWER_LABELS)), 0))
+
+
+REPRESENTATIONS = {
+    "parse": lambda s: one_hot(s.parse),
+    "silhouette": silhouette,
+    "body shape": lambda s: body_shape(s.parse),
+    "CP-VTON's 22 channels": represent.person_representation,
+    "parse-agnostic": lambda s: one_hot(parse_agnostic(s)),
+    "parse-agnostic, no hem": no_hem,
+    "human-agnostic": human_agnostic,
+    "18 pose squares": lambda s: pose_heatmaps(s.pose, s.size, kind="square"),
+}
+
+
+def clues(sample):
+    """32 x 24 features of every representation, and the answer: the share of the picture that the top covers."""
+    maps = {name: view(sample)[None] for name, view in REPRESENTATIONS.items()}
+    return {n: F.adaptive_avg_pool2d(m, (32, 24)).flatten() for n, m in maps.items()}, is_top(sample).float().mean()
+
+
+training_people = open_dataset(root, split="train", size=settings.size)
+lessons = [clues(training_people[index]) for index in range(len(training_people))]
+cases = [(clues(one), clues(one.truth.unpaired)) for one in map(people.__getitem__, range(len(people)))]
+print(f"{len(lessons)} lessons, {len(cases)} cases; numbers:", {n: len(f) for n, f in lessons[0][0].items()})
+
+
+# %%
+def train_detective(x, y, strength=0.1):
+    """Ridge regression. x (N, D), y (N,) -> a function from features (M, D) to guesses (M,)."""
+    x_mean, y_mean = x.mean(0), y.mean()
+    products = (x - x_mean) @ (x - x_mean).T
+    ridge = strength * products.diagonal().mean() * torch.eye(len(x))
+    weights = (x - x_mean).T @ torch.linalg.solve(products + ridge, y - y_mean)
+    return lambda features: y_mean + (features - x_mean) @ weights
+
+
+# %%
+def explained(name):
+    """Score of a detective that sees the representation `name`, on test people in two garments."""
+    detective = train_detective(torch.stack([f[name] for f, _ in lessons]), torch.stack([y for _, y in lessons]))
+    in_a, in_b = (torch.stack([case[side][0][name] for case in cases]) for side in (0, 1))
+    truth = torch.stack([b[1] - a[1] for a, b in cases])
+    return float(1 - ((detective(in_b) - detective(in_a) - truth) ** 2).sum() / (truth**2).sum())
+
+
+scores = {name: explained(name) for name in REPRESENTATIONS}
+for name, score in scores.items():
+    print(f"{name:24s} change {change(REPRESENTATIONS[name]):7.2%}   explained {score:6.2f}")
+for name in ("parse", "silhouette", "body shape", "parse-agnostic", "parse-agnostic, no hem", "18 pose squares"):
+    measured["explained_" + name.replace(", ", "_").replace(" ", "_")] = scores[name]
+
+# %%
+figure, axis = course.new_figure(size=(6.4, 2.8))
+axis.barh(list(scores), [max(score, 0) for score in scores.values()])
+axis.invert_yaxis()
+axis.set(xlim=(0, 1), xlabel="what a linear detective explains of the change of the top's size (0 = nothing)")
+show_figure(figure, alt="Bars, one a representation; the full parse explains most, the pose squares nothing.")
+
+# %% [markdown]
+# Read the bars from top to bottom.
+#
+# - The **parse** is an open book: it has the top as a label. This is what the score looks like without any hiding.
+# - **Silhouette and body shape** tell the size of the old top about equally well. The blur was meant to hide the outline, and it
+#   hides it from the *eye*. The amount of cloth survives, as section 2 made us suspect.
+# - In the **parse-agnostic** map the top, its sleeves and its neckline are gone, and still a good part can be explained: the hem.
+# - **Without the hem** hardly anything is left. The price: trousers and skirts have to be invented.
+# - The **human-agnostic** picture shows the same hem as the parse-agnostic map, and yet our detective is helpless. It is
+#   *linear*, and trousers come in all colours; a convolutional network would find that edge at once. **A detective who finds
+#   something proves a leak. One who finds nothing proves nothing**; only a change of zero does, as for the pose.
+#
+# Does a leak matter? That depends on the step. For a *warp* (notebook 06) a hint at the old size is harmless, perhaps even welcome:
+# the warp is trained to bring the garment to where the old one was. For *synthesis* it is poison: a network that has
+# learnt "cloth ends at the trousers' edge" will cut or stretch every new top to the old length.
+#
+# ## 8 Breaking it on purpose
+#
+# Agnostics rest on two predictions, pose and parse. Both fail in practice, and each fails in its own way.
+#
+# ### A missing elbow
+#
+# An elbow behind a bag, or outside the picture: OpenPose writes (0, 0). What happens to the strokes?
+
+
+# %%
+def without(sample, *names):
+    """The sample with some joints missing, as OpenPose files note it: (0, 0) and confidence 0."""
+    pose = sample.pose.clone()
+    pose[[BODY_25_INDEX[name] for name in names]] = 0
+    return replace(sample, pose=pose)
+
+
+def left_over_after(sample, *names):
+    return left_over(sample, human_agnostic_mask(without(sample, *names)))
+
+
+worst = max(samples, key=lambda s: left_over_after(s, "left-elbow"))
+measured["left_over_no_elbow"] = np.mean([left_over_after(s, "left-elbow") for s in samples])
+print(f"left over: {measured['left_over_viton-hd']:.2%}; without the left elbow {measured['left_over_no_elbow']:.2%}")
+
+views = (photograph, represent.skeleton_picture, human_agnostic, lambda s: colour_parse(parse_agnostic(s)))
+rows = [[view(one) for view in views] for one in (worst, without(worst, "left-elbow"))]
+titles = ["photograph", "skeleton", "human-agnostic", "parse-agnostic"]
+alt = "A person with all joints, and without the left elbow: then the arm of the old top comes to light."
+show_images(rows, titles, row_titles=["complete", "no elbow"], alt=alt)
+
+# %% [markdown]
+# The human-agnostic drawing loses two lines at once, shoulder to elbow and elbow to wrist, as each needs that joint. The sleeve
+# comes out, in full colour. The parse-agnostic walk is wiser: it steps over the elbow and draws from the shoulder straight to
+# the wrist, which a bent arm may miss. Lesson: a joint that is missing makes an agnostic *less* agnostic, silently. The
+# opposite failure, erasing too much, would at least be seen.
+#
+# ### No hips at all
+#
+# A picture cut off at the waist has no hips. Step 1, taken literally, then divides zero by zero and hands the result to a
+# drawing routine: see the next cell. Our version, in the cell after it, leaves out every stroke that needs a hip. That is
+# well defined, and still not harmless.
+
+# %%
+# NBVAL_CHECK_OUTPUT
+hips, shoulder_width = np.zeros((2, 2)), 40.0
+with np.errstate(invalid="ignore"):  # so that NumPy doesn't warn: the code in the wild doesn't tell either
+    print(hips.mean(0) + (hips - hips.mean(0)) / np.linalg.norm(hips[1] - hips[0]) * shoulder_width)
+
+# %%
+hipless = without(sample, "right-hip", "left-hip")
+measured["left_over_no_hips"] = np.mean([left_over_after(s, "right-hip", "left-hip") for s in samples])
+print(f"without hips {measured['left_over_no_hips']:.0%} of the top stays visible")
+pictures = [photograph(sample), human_agnostic(sample), human_agnostic(hipless), human_agnostic_mask(hipless)]
+titles = ["photograph", "with hips", "without hips", "what is erased"]
+show_images(pictures, titles, alt="Without hips, the belly of the top stays visible between two grey arms.")
+
+# %% [markdown]
+# No error, no NaN, and a large part of the old garment on display. If your photographs end at the waist, put the hips where they must
+# be, below the edge: coordinates outside the picture are welcome, the strokes reach in.
+#
+# ### Crossed arms
+#
+# We look for the person whose right wrist lies furthest towards the left.
+
+
+# %%
+RIGHT_WRIST, LEFT_WRIST = BODY_25_INDEX["right-wrist"], BODY_25_INDEX["left-wrist"]
+crossed = max(samples, key=lambda s: s.pose[RIGHT_WRIST, 0] - s.pose[LEFT_WRIST, 0])
+beyond = crossed.pose[RIGHT_WRIST, 0] - crossed.pose[LEFT_WRIST, 0]
+print(f"the right wrist lies {beyond:.0f} pixels beyond the left one")
+views = (photograph, lambda s: colour_parse(s.parse), lambda s: colour_parse(parse_agnostic(s)), human_agnostic)
+pictures = [*(view(crossed) for view in views), human_agnostic(crossed, style="hr-viton"), body_shape(crossed.parse)]
+titles = ["photograph", "parse", "parse-agnostic", "VITON-HD", "HR-VITON", "body shape"]
+alt = "A person with crossed arms: hands float in the parse-agnostic map and HR-VITON's picture, and nowhere else."
+show_images(pictures, titles, alt=alt, height=210)
+
+# %% [markdown]
+# Forearms lie *on* the garment, so it is right that they go: their outline would cut the new garment in two. What remains
+# are hands, floating where the arms will have to be painted back. The parse-agnostic map and HR-VITON's picture keep them;
+# VITON-HD's picture doesn't. And the body shape: arms before a body are body. CP-VTON's only hint at
+# crossed arms are six small squares.
+#
+# ### A wrong parse: the neck called face
+#
+# Back to label 10. We do to our data what a plain LIP parser does: all neck becomes face. Then the neckline of the old top is
+# *pasted back* as part of the face, with the cloth's edge in pin-sharp focus.
+
+
+# %%
+def lip_neck(sample):
+    """The sample as a parser without a neck label delivers it, and its counterfactual likewise."""
+    parse = torch.where(sample.parse == LIP_INDEX["neck"], LIP_INDEX["face"], sample.parse)
+    truth = sample.truth and replace(sample.truth, unpaired=lip_neck(sample.truth.unpaired))
+    return replace(sample, parse=parse, truth=truth)
+
+
+def neckline_change(sample):
+    return ((sample.parse == LIP_INDEX["neck"]) ^ (sample.truth.unpaired.parse == LIP_INDEX["neck"])).sum()
+
+
+def head_change(group):
+    return change(lambda s: represent.reserved_regions(s.person, s.parse), group)
+
+
+for name, group in (("change_reserved", samples), ("change_reserved_lip", [lip_neck(one) for one in samples])):
+    measured[name] = head_change(group)
+    print(f"{name:19s}: {measured[name]:.3%}")
+
+collar = max(samples, key=neckline_change)
+pictures = [human_agnostic(one) for s in (collar, lip_neck(collar)) for one in (s, s.truth.unpaired)]
+titles = ["neck label, A", "neck label, B", "neck called face, A", "neck called face, B"]
+alt = "Grey below the chin with a neck label; with the neck called face, skin down to the old neckline is visible."
+show_images(pictures, titles, alt=alt)
+
+# %% [markdown]
+# ### A wrong parse: the hem called trousers
+#
+# Parsers like to get borders wrong. Suppose the lowest tenth of the top is taken for trousers (9). VITON-HD pastes
+# trousers back, so it pastes back a strip of the old garment.
+
+
+# %%
+def hem_as_trousers(sample, share=0.1):
+    """The sample with the lowest `share` of the top's rows labelled trousers."""
+    rows = is_top(sample)[0].any(1).nonzero().flatten()
+    strip = torch.zeros_like(sample.parse, dtype=torch.bool)
+    strip[rows[-max(1, round(share * len(rows)))] :] = True
+    return replace(sample, parse=torch.where(is_top(sample)[0] & strip, LIP_INDEX["pants"], sample.parse))
+
+
+# %%
+measured["left_over_wrong_hem"] = np.mean([left_over(s, human_agnostic_mask(hem_as_trousers(s))) for s in samples])
+print(f"left over: {measured['left_over_viton-hd']:.2%}; with a wrong hem {measured['left_over_wrong_hem']:.2%}")
+mistaken = hem_as_trousers(sample)
+pictures = [photograph(sample), colour_parse(mistaken.parse), human_agnostic(sample), human_agnostic(mistaken)]
+titles = ["photograph", "parse with a wrong hem", "agnostic, right parse", "agnostic, wrong parse"]
 show_images(
-    [colour_parse(labels) for labels in (sample.parse, parse_agnostic(sample), other.parse, parse_agnostic(other))],
-    ["parse in A", "parse-agnostic in A", "parse in B", "parse-agnostic in B"],
-    alt="Label maps of one person in two garments with their agnostic versions: head, hands and what lies below the top "
-    "are left. The upper edge of the trousers or skirt differs between the two.",
+    pictures, titles, alt="With the hem labelled trousers, a strip of the old top shows in the agnostic picture."
 )
-parse_gaps = (parse_agnostic(s) != parse_agnostic(s.truth.unpaired) for s in samples)
-lower = [(gap & (torch.isin(s.parse, torch.tensor(LOWER_LABELS)) | torch.isin(s.truth.unpaired.parse, torch.tensor(LOWER_LABELS))))
-         .sum() / gap.sum().clamp(min=1) for s, gap in zip(samples, parse_gaps)]  # fmt: skip
-print(f"{np.mean(lower):.0%} of the changed pixels are trousers, skirts or legs in one of the two pictures")
+
+# %% [markdown]
+# A strip of pattern, at the right colour and scale: all that a copycat needs.
+#
+# ### Antialiasing off
+#
+# `F.interpolate(..., mode="bilinear")` does *not* antialias unless asked. Each of the 192 coarse pixels then looks at
+# four source pixels only, out of the hundreds that it stands for. We move the person by a few pixels and watch.
+
+
+# %%
+def coarse(mask, antialias):
+    """(1, H, W) in {0, 1} -> (1, 16, 12)."""
+    return F.interpolate(mask[None], (16, 12), mode="bilinear", antialias=antialias)[0]
+
+
+step = settings.size[1] // 48
+for name, antialias in (("antialiased", True), ("aliased", False)):
+    moved = coarse(torch.roll(silhouette(sample), step, dims=-1), antialias)
+    largest = measured[f"moved_{name}"] = float((coarse(silhouette(sample), antialias) - moved).abs().max())
+    print(f"{name:11s}: moved by {step} pixels, the largest change is {largest:.2f}")
+
+smooth, rough = (coarse(silhouette(sample), antialias) for antialias in (True, False))
+titles = ["silhouette", "16 x 12, antialiased", "16 x 12, not antialiased", "difference"]
+alt = "A silhouette, coarse with many greys at its border, coarse and nearly black and white, and the difference."
+show_images([silhouette(sample), smooth, rough, (smooth - rough).abs()], titles, alt=alt)
+
+# %% [markdown]
+# Without antialiasing the outline comes through as hard steps, blind to what lies between its sampling points. The blob looks plausible,
+# the network trains, and weights from elsewhere get inputs that they never saw.
+#
+# ### A brush of the wrong size
+#
+# Last, a bug that is quickly made when one shrinks VITON-HD to fit a GPU: brush sizes for 768 pixels on a picture that is
+# much narrower. Nothing leaks then. There is also next to nothing left to recognise anybody by.
+
+# %%
+unscaled = human_mask_by_hand(sample, scale=1.0)
+measured["erased_unscaled"] = float(np.mean([human_mask_by_hand(s, scale=1.0).mean() for s in samples]))
+print(f"erased: {measured['erased_viton-hd']:.0%} of the picture; unscaled {measured['erased_unscaled']:.0%}")
+pictures = [photograph(sample), human_agnostic(sample), torch.where(unscaled > 0, 128 / 255, photograph(sample))]
+titles = ["photograph", "brush scaled by width / 768", "brush for 768 pixels"]
+show_images(
+    pictures, titles, alt="A photograph, its human-agnostic picture, and one where all but face and trousers is grey."
+)
+
+# %% [markdown]
+# ## Numbers against their bands
+#
+# The bands are wide enough for another machine, not for another idea. If one of yours lies outside, something in
+# the chain has changed: the studio, a drawing rule, or an exercise that passed its tests by luck.
+
+# %%
+check_bands("05", measured, profile=PROFILE)
+
+# %% [markdown]
+# ## Summary
+#
+# - On pairs, input and target are one photograph. What the input gives away, a network will copy.
+# - CP-VTON: 18 squares of 11 x 11, the silhouette through 16 x 12, head in colour; 22 channels, and no hands, arms or trousers.
+# - VITON-HD: label map and photograph with torso, neck and arms erased along the joints; hem, hands and hair are its weak spots.
+# - A blur hides where, not how much. The hem gives the length away in every version that keeps the trousers.
+# - Agnostics fail silently, and towards *showing* the old garment: missing joints, necks called faces, hems called trousers.
+# - Between papers and code lie fill values, label sets, brush sizes, border rules. For weights trained elsewhere, the code counts.
+#
+# ## Going further
+#
+# - Ask the detective for the length of the sleeves instead of the size of the top. Which bars grow?
+# - Replace the linear detective by a small convolutional network. What does it find in the human-agnostic picture?
+# - Design an agnostic that hides the hem without erasing all trousers: a fixed line below the hips, say. Measure both sides
+#   of the bargain with `change`, `explained` and the erased share.
+#
+# ## Further reading
+#
+# - Han, Wu, Wu, Yu, Davis: *VITON: An Image-based Virtual Try-on Network* (2018). The clothing-agnostic person representation.
+# - Wang, Zheng, Liang, Chen, Lin, Yang: *Toward Characteristic-Preserving Image-based Virtual Try-On Network* (2018), CP-VTON.
+# - Minar, Tuan, Ahn, Rosin, Lai: *CP-VTON+: Clothing Shape and Texture Preserving Image-Based Virtual Try-On* (2020).
+# - Dong, Liang, Shen, Wang, Lai, Zhu, Hu, Yin: *Towards Multi-pose Guided Virtual Try-on Network* (2019), MG-VTON.
+# - Choi, Park, Lee, Choo: *VITON-HD: High-Resolution Virtual Try-On via Misalignment-Aware Normalization* (2021).
+# - Lee, Gu, Park, Choi, Choo: *High-Resolution Virtual Try-On with Misalignment and Occlusion-Handled Conditions* (2022), HR-VITON.

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..labels import GROUPS_13, HEAD_LABELS, LIP, TOP_LABELS
 from ..sample import TryOnSample
 from .agnostic import GREY, draw_parse_agnostic, erased
-from .heatmaps import pose_heatmaps
+from .heatmaps import RADII, pose_heatmaps
 from .skeleton import draw_skeleton
 
 COARSE = (16, 12)
@@ -66,12 +66,14 @@ def cloth_on_person(person: Tensor, parse: Tensor) -> tuple[Tensor, Tensor]:
 def person_representation(sample: TryOnSample) -> Tensor:
     """The clothing-agnostic person representation of CP-VTON, (...,22,H,W) in [0,1].
 
-    Channels: 0-17 heatmaps (11 x 11 squares, order COCO-18), 18 body shape, 19-21 reserved regions (RGB, black
-    elsewhere). Squares keep their 11 pixels at every size, as they were defined at 256 x 192.
+    Channels: 0-17 heatmaps (squares, order COCO-18), 18 body shape, 19-21 reserved regions (RGB, black elsewhere).
+    Squares are 11 x 11 pixels in a picture of 256 x 192, as the paper has them, and scale with the height of others:
+    a network that was trained on small pictures then sees the same thing in large ones.
     Raises ValueError saying which preprocessing step is missing.
     """
     sample.require("pose", "parse")
-    heatmaps = pose_heatmaps(sample.pose, sample.size, kind="square")
+    radius = RADII["square"] * sample.size[0] / 256
+    heatmaps = pose_heatmaps(sample.pose, sample.size, kind="square", radius=radius)
     shape = body_shape(sample.parse)
     return torch.cat([heatmaps, shape, reserved_regions(sample.person, sample.parse)], dim=-3)
 
