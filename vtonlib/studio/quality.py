@@ -23,7 +23,7 @@ from .render import Passes
 REFERENCE_PIXELS = 256 * 192
 LIMITS = {"hole": 1.5, "poke": 1.5, "limb": 6.0}  # pixels at 256x192 that pass unnoticed
 TOUCHING = 0.03  # metres in front of the cloth within which what belongs under it counts as poking through
-IN_FRONT = 0.01  # metres nearer than the cloth around it from which a thing lies in front of it
+THROUGH = 0.02  # metres behind the cloth around it from which a thing is seen through a hole and not in a fold
 # Metres below the cloth, most of their thickness, from which hand and forearm count as inside it.
 SUNK_HAND, SUNK_FOREARM = 0.02, 0.035
 BELOW_TOP = (9, 10, 12, 16, 17)  # labels that belong under a top where its outside faces the camera
@@ -66,7 +66,7 @@ def holes(passes: Passes, alone: Passes) -> np.ndarray:
         inside = pieces[window] == piece
         ring = ndimage.binary_dilation(inside, np.ones((3, 3))) & garment[window]
         depth = np.where(passes.mask[window], passes.depth[window], np.inf)
-        behind = depth > np.median(depth[ring]) - IN_FRONT
+        behind = depth > np.median(depth[ring]) + THROUGH
         if len(np.unique(part[window][ring])) == 1:
             torn[window] |= inside & behind & ~(alone.mask[window] & ~alone.back[window])
     return torn
