@@ -435,9 +435,10 @@ def test_recipes_are_json():
 
 def test_the_truth_scores_as_the_oracle_does():
     sample, theta = exact_sample(strength=0.2)
-    table = evaluate_warp(Known(theta).eval(), [sample]).summary()
+    table = evaluate_warp(Known(theta).eval(), [sample], silhouette=True).summary()
     assert set(table) == set(METHODS)
-    learned, oracle, affine, identity = (table[method] for method in METHODS)
+    learned, oracle, silhouette, affine, identity = (table[method] for method in METHODS)
+    assert silhouette["iou"].mean > oracle["iou"].mean - 0.01 and silhouette["flow_mean"].mean < 3
     assert learned["iou"].mean > 0.999 and learned["flow_mean"].mean < 1e-3 and learned["within_3"].mean == 1
     assert learned["l1"].mean < 1e-3 and learned["ssim"].mean > 0.99
     assert oracle["flow_mean"].mean < 0.2 and oracle["iou"].mean > 0.97 and oracle["iou_share"].mean == 1
@@ -466,7 +467,8 @@ def test_a_batch_is_measured_like_its_samples():
     gmm = GMM(GMM_COURSE).eval()
     nn.init.normal_(gmm.regression.linear.weight, std=0.02)
     together, alone = evaluate_warp(gmm, samples, batch_size=2), evaluate_warp(gmm, samples, batch_size=1)
-    for method in METHODS:
+    assert together.methods == ["learned", "oracle", "affine", "identity"]
+    for method in together.methods:
         for number in ("iou", "flow_mean", "l1", "ssim"):
             one, other = together.column(method, number), alone.column(method, number)
             assert np.allclose(one, other, atol=2e-3), (method, number)

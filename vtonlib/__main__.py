@@ -108,7 +108,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     system = load_system(arguments.system, arguments.weights, arguments.config, arguments.device)
     dataset = open_dataset(arguments.data, split=arguments.split, pairing="paired", size=arguments.size)
-    result = evaluate_warp(system.stages["gmm"], dataset, limit=arguments.limit, progress=True)
+    options = {"limit": arguments.limit, "silhouette": arguments.silhouette, "progress": True}
+    result = evaluate_warp(system.stages["gmm"], dataset, **options)
     print(result.table())
     if arguments.out is not None:
         about = {
@@ -168,6 +169,7 @@ def parser() -> argparse.ArgumentParser:
     _system(command)
     command.add_argument("--data", type=Path, required=True, help="folder of a data set with paired samples")
     command.add_argument("--out", type=Path, help="folder for warp.csv and warp.json")
+    command.add_argument("--silhouette", action="store_true", help="also the best spline for the outline (slow)")
     _samples(command)
     command.set_defaults(run=evaluate)
 

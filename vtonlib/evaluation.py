@@ -1,9 +1,10 @@
 """The measure of a warp: on a test split, against the truth and against the best spline there could be.
 
 For each paired sample the warped garment is compared with the worn one. Pixels where the garment lies behind an arm, a
-hand or hair (`truth.hidden`) count neither way. Four methods side by side: `learned`; `oracle`, the 5x5 thin-plate
-spline nearest to the true flow, a ceiling for every spline of that size; `affine`, the affine map nearest to it; and
-`identity`, no warp at all. The oracle and the affine map need the true flow and are left out where there is none.
+hand or hair (`truth.hidden`) count neither way. Methods side by side: `learned`; `oracle`, the 5x5 thin-plate spline
+nearest to the true flow, a ceiling of every spline of that size for the flow's error; `silhouette` (on request), a
+spline that fills the worn garment's outline while staying near the true flow, a ceiling for the overlap; `affine`, the
+affine map nearest to the flow; and `identity`, no warp at all. What needs the true flow is left out where there is none.
 
 Convention: masks are 1 on the garment; flow errors are in pixels of the in-shop picture at the evaluated size; L1 and
 SSIM are on RGB in [0,1] over the visible pixels of the worn garment, the warped garment being on white.
@@ -28,15 +29,18 @@ from vtonlib.sample import TryOnSample, collate
 from vtonlib.systems.cp_vton import GMMBatch, gmm_batch
 from vtonlib.warp import (
     GMM,
+    TPSGrid,
     flow_to_grid,
     fold_overs,
     grid_to_flow,
+    mask_oracle_tps,
     oracle_tps,
     pixel_centres,
     warp_image,
 )
 
-METHODS = ("learned", "oracle", "affine", "identity")
+METHODS = ("learned", "oracle", "silhouette", "affine", "identity")
+SILHOUETTE_FLOW = 0.03  # weight of a pixel of flow error against a share of the worn area, see `mask_oracle_tps`
 NUMBERS = ("iou", "flow_mean", "flow_median", "within_3", "l1", "ssim", "folded")
 
 
@@ -85,7 +89,7 @@ def best_affine(flow: Tensor, visible: Tensor, *, align_corners: bool = False) -
     return torch.stack(grids).to(flow)
 
 
-def warp_grids(gmm: GMM, batch: GMMBatch) -> dict[str, Tensor]:
+def warp_grids(gmm: GMM, batch: GMMBatch, *, silhouette: bool = False) -> dict[str, Tensor]:
     """The grid (B,H,W,2) of every method that this batch allows, in the coordinate convention of the GMM."""
     align_corners, size = gmm.config.align_corners, tuple(batch.worn.shape[2:])
     identity = pixel_centres(size, align_corners=align_corners, device=batch.worn.device)
@@ -97,6 +101,12 @@ def warp_grids(gmm: GMM, batch: GMMBatch) -> dict[str, Tensor]:
         visible = visible_garment(batch)
         fit = {"grid_size": gmm.config.grid_size, "extent": gmm.config.extent, "align_corners": align_corners}
         grids["oracle"] = oracle_tps(batch.flow, visible, **fit).grid
+        if silhouette:
+            theta = mask_oracle_tps(
+                oracle_tps(batch.flow, visible, slack=1.0, **fit).theta, batch.garment_mask, batch.worn_mask,
+                hidden=batch.hidden, flow=batch.flow, flow_weight=SILHOUETTE_FLOW, **fit,
+            )  # fmt: skip
+            grids["silhouette"] = TPSGrid(**fit, size=size).to(theta)(theta)
         grids["affine"] = best_affine(batch.flow, visible, align_corners=align_corners)
     return {method: grids[method] for method in METHODS if method in grids}
 
@@ -193,11 +203,18 @@ def _finite(value: float) -> float | None:
 
 @torch.no_grad()
 def evaluate_warp(
-    gmm: GMM, dataset: Sequence[TryOnSample], *, batch_size: int = 8, limit: int | None = None, progress: bool = False
+    gmm: GMM,
+    dataset: Sequence[TryOnSample],
+    *,
+    batch_size: int = 8,
+    limit: int | None = None,
+    silhouette: bool = False,
+    progress: bool = False,
 ) -> WarpEvaluation:
     """Measure a geometric matching module, in eval mode, on paired samples (see the module's docstring).
 
-    dataset: what `open_dataset(root, split="test", pairing="paired")` gives; limit: only the first so many.
+    dataset: what `open_dataset(root, split="test", pairing="paired")` gives; limit: only the first so many;
+    silhouette: measure that ceiling too, which takes about half a second a sample.
     The module's device is used. Raises ValueError for an empty data set and for what a sample lacks.
     """
     import sys
@@ -216,7 +233,7 @@ def evaluate_warp(
     ):
         samples = collate([dataset[index] for index in range(first, min(first + batch_size, count))])
         batch = gmm_batch(samples, device=device)
-        for method, grid in warp_grids(gmm, batch).items():
+        for method, grid in warp_grids(gmm, batch, silhouette=silhouette).items():
             numbers = measure_grid(grid, batch, align_corners=gmm.config.align_corners)
             for index, (name, garment) in enumerate(zip(samples.name, samples.garment.name, strict=True)):
                 values = {number: column[index] for number, column in numbers.items()}
