@@ -4,7 +4,7 @@ For each paired sample the warped garment is compared with the worn one. Pixels 
 hand or hair (`truth.hidden`) count neither way. Methods side by side: `learned`; `oracle`, the 5x5 thin-plate spline
 nearest to the true flow, a ceiling of every spline of that size for the flow's error; `silhouette` (on request), a
 spline that fills the worn garment's outline while staying near the true flow, a ceiling for the overlap; `affine`, the
-affine map nearest to the flow; and `identity`, no warp at all. What needs the true flow is left out where there is none.
+affine map nearest to the flow; and `identity`, no warp at all. What needs the true flow is left out without it.
 
 Convention: masks are 1 on the garment; flow errors are in pixels of the in-shop picture at the evaluated size; L1 and
 SSIM are on RGB in [0,1] over the visible pixels of the worn garment, the warped garment being on white.

@@ -13,10 +13,7 @@
 #
 # **This is the first half of the chapter.** The second half (VITON's shape contexts, which find a warp without
 # learning, and the regularised warps of CP-VTON+ and VITON-HD) is not part of this notebook yet; where it belongs, we say so.
-# Plan two to three hours with the five exercises. The machine needs less than three minutes.
-#
-# The studio notes what it drew for everybody: the cut and fabric of the top, the pose. We use that to find the examples
-# that we need, whatever the profile. And we will often look at small tables of numbers, so here is a function that draws them.
+# Plan two to three hours with the four exercises. The machine needs less than three minutes.
 
 # %% tags=["parameters"]
 from vtonlib.course import default_profile
@@ -95,7 +92,7 @@ show_images([to_01(picture) for picture in (sample.person, garment, pasted, thro
             "size, and the top bent into the shape in which the person wears it.")  # fmt: skip
 
 # %% [markdown]
-# The fourth picture has holes: there the true flow has no answer, because an arm hides the cloth or because the shop's
+# Where the fourth picture is white inside the garment, the true flow has no answer: an arm hides the cloth, or the shop's
 # picture doesn't show that bit (a side seam, the back of a sleeve). Where there is an answer, it is exact.
 #
 # A photograph comes without its true flow. So the plan of CP-VTON (Wang et al. 2018), and of this notebook, is
@@ -307,9 +304,9 @@ identity = normalise(warp.pixel_indices((4, 6)), (4, 6), True)[None]  # (1, 4, 6
 right, wrong = (warp.warp_image(toy[None, None], identity, align_corners=flag)[0, 0] for flag in (True, False))
 displaced = warp.normalised_to_index(identity[0], (4, 6), align_corners=False) - warp.pixel_indices((4, 6))
 print("largest displacement by the mix-up:", round(displaced.abs().max().item(), 3), "pixels")
-show_numbers(        [right, wrong], ["built and read with True", "built with True, read with False"],
-            alt="Two tables of numbers. The first is the toy garment, unchanged. In the second the numbers at the border have "
-            "shrunk, because a part of them was read from the zeros outside.")  # fmt: skip
+show_numbers([right, wrong], ["built and read with True", "built with True, read with False"],
+             alt="Two tables of numbers. The first is the toy garment, unchanged. In the second the numbers at the border have "
+             "shrunk, because a part of them was read from the zeros outside.")  # fmt: skip
 
 # %% [markdown]
 # At the border the mix-up displaces by half a pixel, and it does so at every size: half a pixel at 6 x 4, half a pixel at 256 x 192. That
@@ -341,7 +338,7 @@ show_numbers(padded, ["padding zeros", "padding border"],
 #
 # > **Paper and code.** CP-VTON warps the garment with border padding (the shop's picture is white at its border, so white is continued) and
 # > the garment's *mask* with zeros (outside there is no garment). VITON-HD warps both with border padding, so a garment
-# > that touches the border of its picture leaves streaks in the mask. Neither paper mentions it.
+# > that touches the border of its picture leaves streaks in the mask. No equation tells you.
 #
 # ## 3 Thin-plate splines on paper
 #
@@ -409,7 +406,7 @@ for row in warp.tps_system(corners).tolist():
 #
 # $$\begin{pmatrix} K & P \\ P^\top & 0 \end{pmatrix} \begin{pmatrix} w \\ a \end{pmatrix} = \begin{pmatrix} t \\ 0 \end{pmatrix}$$
 #
-# **Exercise 4: fit the spline.** *about 20 minutes, difficulty 3 of 5.* Build this system for any control points and solve it.
+# **Exercise 3: fit the spline.** *about 20 minutes, difficulty 3 of 5.* Build this system for any control points and solve it.
 # Both columns of the targets, x and y, go in together.
 #
 # <details><summary>Hint 1</summary>`source[:, None] - source[None]` is (K, K, 2): all differences. The kernel takes the *squared*
@@ -500,8 +497,8 @@ show_figure(figure, alt="A square mesh with four control points, before and afte
 #   opposite of how you read;
 # - they are *offsets*: $\theta = 0$ is the identity, which gives a network an easy place to start.
 #
-# None of this is in the paper. It is how the released code lays out its numbers, and a network's weights are useless with
-# another order.
+# The order is how the released code lays out its numbers. Any other would do as well, but a network's weights are useless
+# with another one.
 
 # %%
 nodes = warp.control_points(5).float()  # (25, 2), normalised (x, y)
@@ -625,7 +622,8 @@ show_images([to_01(batch.worn[0]), at_best, mesh, course.colour_flow(batch.flow[
 #
 # A small print: the spline nearest to the *flow* is not quite the one with the best *outline*. At the silhouette the cloth turns away
 # from us, the flow ends inside the shop's garment, and the rest of it spills over a little. A network trained on
-# outlines may beat this oracle on outlines and lose on prints. That is why we will report both.
+# outlines may beat this oracle on outlines and lose on prints. That is why we will report both. (The library's `mask_oracle_tps`
+# searches for that other ceiling, the best outline.)
 #
 # ## 5 Matching: who corresponds to whom?
 #
@@ -685,7 +683,7 @@ print(tuple(volume.shape), "= (batch, places of A, rows of B, columns of B)")
 print("channel 2, the neck at x = 1, y = 0:", volume[0, 2].int().tolist())
 
 # %% [markdown]
-# **Exercise 5: one matrix product.** *about 15 minutes, difficulty 3 of 5.* The loops take six nested steps. Write the same as a single
+# **Exercise 4: one matrix product.** *about 15 minutes, difficulty 3 of 5.* Four nested loops. Write the same as a single
 # `@`, with the same order of channels.
 #
 # <details><summary>Hint 1</summary>A flattened to (B, C, h·w) and transposed, times B flattened to (B, C, H·W), gives (B, h·w, H·W).</details>
@@ -722,15 +720,18 @@ with Check("correlation: random features, batch of 2, maps of different sizes"):
 
 # %%
 correlation = pick(correlation, warp.correlation_volume, check_correlation)
-a, b = (warp.feature_l2_norm(map) for map in torch.rand(2, 1, 8, 16, 12, generator=torch.Generator().manual_seed(0)))
+a, b = (
+    warp.feature_l2_norm(features)
+    for features in torch.rand(2, 1, 8, 16, 12, generator=torch.Generator().manual_seed(0))
+)
 volume = correlation(a, b)
 compare("correlation, ours and library's", volume, warp.correlation_volume(a, b))
 print("at the paper's size:", tuple(volume.shape), "= (batch, 12 * 16 places of A, rows of B, columns of B)")
 
 # %% [markdown]
 # > **Paper and code.** Row by row or column by column makes no difference to a network that is trained from scratch: it learns
-# > whatever order it is given. It makes all the difference to one whose weights you import. The column order comes from Rocco's code and from its
-# > ancestors in MATLAB, where arrays are stored that way. There, too, the volume passes a ReLU and is normalised once more; CP-VTON leaves both out.
+# > whatever order it is given. It makes all the difference to one whose weights you import. Rocco et al.
+# > also pass the volume through a ReLU and normalise it once more; CP-VTON leaves both out.
 #
 # ## 6 The geometric matching module
 #
@@ -774,9 +775,7 @@ for name, network in networks.items():
 # add a second term with the same weight that is not in the paper: the L1 distance of the *masks*. Without it a white
 # garment on a white ground has nothing to learn from. And pixels where an arm hides the garment don't count.
 #
-# First the data, kept in memory at the network's size.
-#
-# The loop below is complete. `batch_indices` deals out a fresh permutation of the samples every epoch. The network begins with
+# The first cell below keeps the data in memory, at the network's size. The second is the whole training. `batch_indices` deals out a fresh permutation of the samples every epoch. The network begins with
 # $\theta = 0$ for everybody (its last layer starts at zero), so the first loss is that of the unwarped garment. The learning rate falls
 # to zero, so that the last steps settle.
 #
@@ -881,7 +880,7 @@ show_images(rows, ["garment", "short training", "course checkpoint", "oracle (ch
 #
 # **Intersection over union** (IoU) of the warped mask with the worn garment's mask: pixels in both, divided by pixels in either. Where
 # an arm or hair hides the garment, neither answer is wrong, so these pixels count neither way. We report it as it is and as a **share of the oracle's**:
-# 1.00 would be as good as the best spline of this kind.
+# 1.00 is the overlap of the spline that is nearest to the truth.
 #
 # **End-point error**: for every visible pixel the distance between where the warp reads and where the true flow says it should, in
 # pixels of the shop's picture. Only this one notices a print that sits at the wrong height in a perfect outline.
@@ -900,16 +899,15 @@ for index in range(min(settings.samples, len(people))):
 
 # %% tags=["no-proof"]
 columns = ("iou", "flow_mean", "flow_median", "folded")
-print(
-    f"mean over {len(numbers['oracle'])} samples\n{'method':10s}{'IoU':>7s}{'of oracle':>11s}{'error: mean':>15s}{'median':>11s}{'folded':>9s}"
-)
+print(f"mean over {len(numbers['oracle'])} samples; end-point error in pixels")
+print(f"{'method':10s}{'IoU':>8s}{'of oracle':>12s}{'error: mean':>14s}{'median':>9s}{'folded':>9s}")
 for name in ("identity", "short", "learned", "affine", "oracle"):
     iou, mean, median, folded = (
         torch.tensor([row[column][0] for row in numbers[name]]).nanmean() for column in columns
     )
     measured |= {f"iou_{name}": iou.item(), f"error_{name}": mean.item()}
     ceiling = torch.tensor([row["iou"][0] for row in numbers["oracle"]]).nanmean()
-    print(f"{name:10s}{iou:7.3f}{iou / ceiling:11.3f}{mean:12.2f} px{median:8.2f} px{folded:9.2%}")
+    print(f"{name:10s}{iou:8.3f}{iou / ceiling:12.3f}{mean:14.2f}{median:9.2f}{folded:9.1%}")
 measured["share_of_oracle"] = measured["iou_learned"] / measured["iou_oracle"]
 
 # %% [markdown]
@@ -1015,7 +1013,8 @@ swaps = open_dataset(root, split="test", pairing="unpaired", size=settings.size)
 is_long = {name: row["cut"] in LONG for name, row in drawn.items()}
 rows = []
 for wanted in (False, True):  # short sleeves on, long ones to try; then the other way round
-    number = [is_long[person] is wanted and is_long[other] is not wanted for person, other in swaps.pairs].index(True)
+    fits = [(is_long[person] is wanted) + (is_long[other] is not wanted) for person, other in swaps.pairs]
+    number = fits.index(max(fits))
     swap, result = swaps[number], system.try_on(swaps[number])
     truth = people[[name for name, _ in people.pairs].index(swap.name)].truth.unpaired
     rows.append([to_01(p) for p in (swap.person, swap.garment.image, result.warped, result.tryon, truth.person)])
@@ -1056,14 +1055,14 @@ show_images(
 # So a regulariser suggests itself, a price for bending. The papers disagree, with one another and with their own code, on which. The second half
 # of this chapter will compare them; here is the list, with what we met on the way.
 #
-# | | the paper says | the released code does |
+# | | in the paper | in the released code |
 # |---|---|---|
-# | regularising CP-VTON's warp | nothing | nothing; its README says that total variation of the offsets would help |
+# | regularising CP-VTON's warp | not in its loss | not either; its README says that total variation of the offsets would help |
 # | CP-VTON+ | a grid regulariser | 40 times the difference of the lengths of neighbouring grid steps, left and right, up and down |
 # | CP-VTON+'s loss | L1 of the warped **mask** | L1 of the warped **garment** |
-# | padding | nothing | CP-VTON: border for the garment, zeros for the mask. VITON-HD: border for both |
-# | `align_corners` | nothing | CP-VTON: as True (PyTorch 0.4). VITON-HD: grid as True, sampling as False |
-# | VITON-HD's grid | nothing | runs over ±0.9, not ±1, marked as a TODO by its authors |
+# | padding | left open | CP-VTON: border for the garment, zeros for the mask. VITON-HD: border for both |
+# | `align_corners` | left open | CP-VTON: as True (PyTorch 0.4). VITON-HD: grid as True, sampling as False |
+# | VITON-HD's grid | left open | runs over ±0.9, not ±1, marked as a TODO by its authors |
 #
 # ## Numbers against their bands
 #
@@ -1082,7 +1081,7 @@ check_bands("06", measured, profile=PROFILE)
 # - A **thin-plate spline** is an affine map plus one bump a control point, from one linear system; it meets its control points
 #   exactly and bends least. GMM's 5 x 5 grid makes it linear in $\theta$: 25 x-offsets, then 25 y-offsets, x-major.
 # - A **correlation volume** compares all places with all places; A's places are its channels, column by column.
-# - **GMM** predicts $\theta$ from the volume and learns from pictures alone.
+# - **GMM** predicts $\theta$ from the volume. It can learn from pictures alone; with the true flow it learns what pictures don't show.
 # - Judge a warp by a **ceiling**: the oracle of the same family. Outline (IoU) and end-point error tell different stories.
 # - Splines can't tear and 25 points are too few for sleeves. Hidden pixels, flipped garments and unseen skin are other
 #   people's problems: the composition's, the data's, the generator's.
