@@ -617,8 +617,8 @@ show_images([to_01(batch.worn[0]), at_best, mesh, course.colour_flow(batch.flow[
             "the garment, and the true flow as colours.")  # fmt: skip
 
 # %% [markdown]
-# Stripes and prints fall into place to within a pixel or two over most of the garment. What doesn't fit is at the sleeves and at the outline. We will come
-# back to the sleeves.
+# Stripes and prints fall into place to within a few pixels over most of the garment. What doesn't fit is at the sleeves and at the
+# outline. We will come back to the sleeves.
 #
 # A small print: the spline nearest to the *flow* is not quite the one with the best *outline*. At the silhouette the cloth turns away
 # from us, the flow ends inside the shop's garment, and the rest of it spills over a little. A network trained on
@@ -913,10 +913,12 @@ measured["share_of_oracle"] = measured["iou_learned"] / measured["iou_oracle"]
 # %% [markdown]
 # `short` is our training, `learned` the checkpoint. Read the table twice, once down each kind of number, for they disagree:
 #
-# - The best **affine** map has small end-point errors and a poor outline: it gets the chest right and forgets the sleeves.
-# - The **short training** is the other way round, outline before content, with some of its cells turned over. **A warp can
+# - The best **affine** map knows the truth and has small end-point errors, yet a poor outline: it gets the chest right and
+#   forgets the sleeves.
+# - The **short** training is the other way round, outline before content, with some of its cells turned over. **A warp can
 #   look right and be wrong**, and on photographs nobody could tell you, because nobody has the flow.
-# - A share above 1 is no mistake: the oracle is the best *flow*, and a network trained on outlines may beat its outline.
+# - The **learned** warp has to be good at both. A share above 1 is no mistake: the oracle is the best *flow*, and a network that was
+#   also trained on outlines may beat its outline, paying for it in pixels of flow.
 #
 # Where are the errors?
 
@@ -987,7 +989,7 @@ show_images(
 
 # %% [markdown]
 # It doesn't turn the garment round, for two reasons. It has never seen one like that: in its world hems are below. And it
-# could not if it wanted to. To flip, the upper nodes must read 2 normalised units further down, and the tanh ends at 1.
+# could not if it wanted to: to flip, the upper nodes must read 2 normalised units further down, and the tanh ends at 1.
 #
 # **Crossed arms.** Hands and forearms lie in front of the garment, and the heatmaps say so only indirectly.
 
@@ -1025,9 +1027,11 @@ show_images(
 )  # fmt: skip
 
 # %% [markdown]
-# Two kinds of failure. Long sleeves on a person photographed in short ones must follow the bare arms, which only the pose
-# tells; the spline bends them as far as it can. Short sleeves on a person photographed in long ones leave arms that no one has ever
-# seen: the grey is not a bug of the warp but a request to a generator that can paint skin.
+# Two kinds of failure, and both are the composition's. Long sleeves on a person photographed in short ones: the warp follows the
+# bare arms, which only the pose can tell, as far as it can. Then the arms are laid *in front* of the sleeves, because the parse of the
+# photograph says arm. Short sleeves on a person photographed in long ones leave arms that no one has ever
+# seen: the grey is a request to a generator that can paint skin. CP-VTON's try-on module meets the same two, and so do all
+# systems that take the parse of the photograph for that of the result.
 #
 # **Theta too large.** Nothing in GMM forbids a wild $\theta$. We draw random ones and turn up the volume. A cell of the grid is *folded* where its
 # Jacobian determinant is negative: there the garment lies over itself, mirrored.

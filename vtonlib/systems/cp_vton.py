@@ -102,6 +102,24 @@ def composite(person: Tensor, parse: Tensor, warped: Tensor, warped_mask: Tensor
     return torch.where(laid, warped, undressed), laid.to(person.dtype)
 
 
+def main_piece(mask: Tensor) -> Tensor:
+    """The largest connected piece (8 neighbours) of a mask (..., 1, H, W), 0 elsewhere.
+
+    A spline knows nothing beyond its control points: extrapolated into a corner of the picture it may bring back a
+    second piece of the garment, which nobody wears.
+    """
+    import numpy as np
+    from scipy import ndimage
+
+    kept = mask.clone()
+    for plane in kept.flatten(0, -3):
+        pieces, count = ndimage.label((plane > 0).cpu().numpy(), np.ones((3, 3)))
+        if count > 1:
+            largest = np.bincount(pieces.ravel())[1:].argmax() + 1
+            plane[torch.from_numpy(pieces != largest).to(plane.device)] = 0
+    return kept
+
+
 class CPVTON:
     """The CP-VTON system: `stages["gmm"]` warps, `composite` stands in for the try-on module.
 
@@ -133,7 +151,7 @@ class CPVTON:
         gmm = self.stages["gmm"]
         warped, warped_mask, output = warp_garment(gmm, prepared)
         person, parse = batch.person.to(self.device), batch.parse.to(self.device)
-        tryon, composition_mask = composite(person, parse, warped, warped_mask)
+        tryon, composition_mask = composite(person, parse, warped, main_piece(warped_mask))
         fields = {
             "tryon": tryon,
             "warped": warped,
