@@ -870,7 +870,7 @@ show_images(rows, ["garment", "short training", "course checkpoint", "oracle (ch
 # steps, too few to see anything but that it runs.
 #
 # Now compare the second column with the third. A short training on pictures alone finds the outline, roughly, and inside it the
-# cloth is stirred a little, like paint: the loss sees colours, and yellow in place of yellow is right, whichever yellow. The course's checkpoint is the same
+# cloth is stirred a little, like paint: the loss sees colours, and brown in the place of brown is right, whichever brown. Pockets and prints suffer most. The course's checkpoint is the same
 # network and the same loop, with thousands of steps, random shifts and turns of the pictures, and one term that no data
 # set of photographs could give: **the distance to the true flow**. CP-VTON has to do without.
 #
@@ -994,7 +994,7 @@ show_images(
 # **Crossed arms.** Hands and forearms lie in front of the garment, and the heatmaps say so only indirectly.
 
 # %% tags=["no-proof"]
-arms = people[find(pose=("crossed", "hips", "hand-on-hip"))]
+arms = people[find(pose=("crossed", "hips", "hand-on-hip"), cut=LONG)]
 hidden, result = arms.truth.hidden, system.try_on(arms)
 before = course.overlay(to_01(arms.person), hidden, colour="sky")
 after = course.overlay(to_01(arms.person), result.warped_mask)
@@ -1004,7 +1004,8 @@ show_images([to_01(arms.garment.image), before, after, to_01(result.tryon)],
             "the try-on, composed by means of the parse.")  # fmt: skip
 
 # %% [markdown]
-# The warp covers the arms, as it should: it is the *composition* that must put the arms back in front. Here that is done with the
+# Long sleeves hang down like wings here. To cross them, the forearm's cloth would have to lie on the chest's cloth, and a smooth map
+# can't lift one over the other. The warp also covers the hands, as it should: it is the *composition* that must put them back in front. Here that is done with the
 # parse map; the try-on module of notebook 07 learns it. Had the loss counted the hidden pixels (as CP-VTON's does, whose target is white
 # there), the network would have learned to pull the garment out from under the arms.
 #
