@@ -156,10 +156,14 @@ show_images(pictures, titles, alt=alt)
 
 # %%
 paired = open_dataset(settings.root, split="test", pairing="paired", size=settings.size)
-worn = [paired[index] for index in range(len(samples))]  # the same people in their own garments
-behind_arms = [int((s.truth.hidden & label_mask(s.parse, ARM_LABELS)[0]).sum()) for s in worn]
-most = max(range(len(worn)), key=behind_arms.__getitem__)
-crossed, in_front = worn[most], samples[most]  # one person, in the own garment and with the one to try on
+behind_arms, hidden, unseen = [], [], []
+for one in (paired[index] for index in range(len(samples))):  # the same people in their own garments
+    visible = label_mask(one.parse, TOP_LABELS)[0]
+    behind_arms.append(int((one.truth.hidden & label_mask(one.parse, ARM_LABELS)[0]).sum()))
+    hidden.append(float(one.truth.hidden.sum() / (one.truth.hidden | visible).sum()))
+    unseen.append(float((one.truth.flow.isnan().any(0) & visible).sum() / visible.sum()))
+most = max(range(len(samples)), key=behind_arms.__getitem__)
+crossed, in_front = paired[most], samples[most]  # one person, in the own garment and with the one to try on
 print(f"{crossed.name}: {behind_arms[most]} pixels of the top are behind arms and hands")
 
 # %%
@@ -172,12 +176,7 @@ alt = "Arms before a top; the hidden cloth marked orange; the top alone; a colou
 show_images(pictures, titles, alt=alt)
 
 # %%
-hidden, unseen = [], []
-for s in worn:
-    visible = label_mask(s.parse, TOP_LABELS)[0]
-    hidden.append(s.truth.hidden.sum() / (s.truth.hidden | visible).sum())
-    unseen.append((s.truth.flow.isnan().any(0) & visible).sum() / visible.sum())
-measured |= {"hidden_share": torch.stack(hidden).mean(), "unseen_share": torch.stack(unseen).mean()}
+measured |= {"hidden_share": sum(hidden) / len(hidden), "unseen_share": sum(unseen) / len(unseen)}
 print(f"of a worn top, {measured['hidden_share']:.1%} is behind something else")
 print(f"of what shows of it, {measured['unseen_share']:.1%} can't be seen in the shop's picture")
 
