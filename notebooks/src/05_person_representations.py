@@ -676,7 +676,7 @@ def four_joints(*points):
     return joints
 
 
-def check_widen_hips(f):
+def checkwiden_hips(f):
     moved = f(four_joints((30, 20), (70, 20), (40, 90), (60, 90)))
     compare("hips", moved[[9, 12]], [[30, 90], [70, 90]])
     cropped = four_joints((30, 20), (70, 20), (0, 0), (0, 0))
@@ -685,7 +685,7 @@ def check_widen_hips(f):
 
 
 with Check("hips: from 20 to 40 apart; untouched where they are missing"):
-    check_widen_hips(widen_hips)
+    checkwiden_hips(widen_hips)
 ### BEGIN HIDDEN TESTS
 with Check("hips: a slanted pelvis, and the argument is left alone"):
     slanted = four_joints((10, 10), (10, 60), (20, 80), (26, 88))
@@ -695,9 +695,9 @@ with Check("hips: a slanted pelvis, and the argument is left alone"):
 ### END HIDDEN TESTS
 
 # %%
-from vtonlib.represent.agnostic import _widen_hips as library_widen_hips
+from vtonlib.represent.agnostic import widen_hips as librarywiden_hips
 
-widen_hips = pick(widen_hips, library_widen_hips, check_widen_hips)
+widen_hips = pick(widen_hips, librarywiden_hips, checkwiden_hips)
 joints = sample.pose[:, :2].double().numpy()
 print("hips before:", joints[[9, 12]].round(1).tolist(), " after:", widen_hips(joints)[[9, 12]].round(1).tolist())
 

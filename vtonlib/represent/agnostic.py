@@ -141,7 +141,7 @@ def erased(parse: np.ndarray, pose: np.ndarray, style: str = "viton-hd") -> np.n
     if style not in STYLES:
         raise ValueError(f"style: expected one of {STYLES}, got {style!r}")
     parse, joints = _check_parse(parse), _joints(pose)
-    joints = _widen_hips(joints)
+    joints = widen_hips(joints)
     mask = (_viton_hd_mask if style == "viton-hd" else _hr_viton_mask)(parse, joints)
     return mask & ~np.isin(parse, FACE_LABELS + LOWER_LABELS)
 
@@ -150,7 +150,7 @@ def _present(joints: np.ndarray, *indices: int) -> bool:
     return bool((joints[list(indices)] != 0).any(axis=1).all())
 
 
-def _widen_hips(joints: np.ndarray) -> np.ndarray:
+def widen_hips(joints: np.ndarray) -> np.ndarray:
     """Hips moved about their middle until they are as far apart as the shoulders; unchanged where one is missing."""
     if not _present(joints, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_HIP, LEFT_HIP):
         return joints
