@@ -31,6 +31,7 @@ from vtonlib.studio.body import (
     vertex_normals,
 )
 from vtonlib.studio.hair import STYLES, build_hair, head_centre, head_points, pose_hair
+from vtonlib.studio.lighting import decode_srgb
 from vtonlib.studio.mesh import Hit
 from vtonlib.studio.pose import (
     POSES,
@@ -44,7 +45,7 @@ from vtonlib.studio.pose import (
     sample_pose,
     unit,
 )
-from vtonlib.studio.skin import EYEBALL_BOX, Face, draw_face, linear, sample_texture, skin_shader, skin_texture
+from vtonlib.studio.skin import EYEBALL_BOX, Face, draw_face, sample_texture, skin_shader, skin_texture
 
 PLAIN_FACE = Face(skin=(0.9, 0.7, 0.6), lips=(0.7, 0.3, 0.3), brow=(0.1, 0.07, 0.05), iris=(0.3, 0.4, 0.5))
 
@@ -450,10 +451,10 @@ def test_a_face_is_painted_where_it_belongs(size):
     assert texture.shape == (size, size, 3) and texture.dtype == np.float32
     assert texture.min() >= 0 and texture.max() <= 1
     forehead = face_colour(texture, 0, 60)
-    assert np.allclose(forehead, linear(PLAIN_FACE.skin), rtol=0.2)
+    assert np.allclose(forehead, decode_srgb(PLAIN_FACE.skin), rtol=0.2)
     for side in (-1, 1):
         assert face_colour(texture, side * 39, 22).mean() < 0.75 * forehead.mean()  # brows
-    assert np.allclose(face_colour(texture, 0, -77), linear(PLAIN_FACE.lips), atol=0.12)
+    assert np.allclose(face_colour(texture, 0, -77), decode_srgb(PLAIN_FACE.lips), atol=0.12)
 
 
 def test_a_face_is_what_its_fields_say():

@@ -108,8 +108,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
     system = load_system(arguments.system, arguments.weights, arguments.config, arguments.device)
     dataset = open_dataset(arguments.data, split=arguments.split, pairing="paired", size=arguments.size)
-    options = {"limit": arguments.limit, "silhouette": arguments.silhouette, "progress": True}
-    result = evaluate_warp(system.stages["gmm"], dataset, **options)
+    result = evaluate_warp(
+        system.stages["gmm"], dataset, limit=arguments.limit, silhouette=arguments.silhouette, progress=True
+    )
     print(result.table())
     if arguments.out is not None:
         about = {

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .lighting import decode_srgb
 from .mesh import Hit, Surface
 from .noise import fractal_noise, value_noise
-from .skin import Colour, linear
+from .skin import Colour
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def strand_shader(colour: Colour, seed: int, flow: Flow, curl: float = 0.0) -> C
 
     The highlight is that of Kajiya and Kay (1989), which needs the strands' tangent: the flow laid into the surface.
     """
-    base = linear(colour)
+    base = decode_srgb(colour)
 
     def shade(hit: Hit) -> Surface:
         u, v = hit.uv[:, 0], hit.uv[:, 1]

@@ -53,9 +53,8 @@ def sample_window(vertices: np.ndarray, camera: Camera, samples: int) -> tuple[i
     """Rows and columns (top, bottom, left, right; end exclusive) of the sample grid that may see any vertex."""
     height, width = camera.size[0] * samples, camera.size[1] * samples
     low, high = vertices.min(0), vertices.max(0)
-    box = np.stack(np.meshgrid(*zip(low, high)), axis=-1).reshape(
-        -1, 3
-    )  # what is in the box is seen inside its corners
+    # whatever lies in the bounding box is seen inside the outline of its eight corners
+    box = np.stack(np.meshgrid(*zip(low, high)), axis=-1).reshape(-1, 3)
     xy, _ = camera.project(box)
     if np.isnan(xy).any():
         return 0, height, 0, width  # part of the mesh is beside or behind the eye: no bounding rectangle

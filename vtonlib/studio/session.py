@@ -11,19 +11,16 @@ from functools import lru_cache
 
 import numpy as np
 
-from ..labels import LIP_INDEX
 from ..represent import draw_skeleton
 from ..sample import RawSample
 from . import truth
 from .body import body_keypoints, body_pack, hand_keypoints
 from .camera import Camera
 from .people import Identity, Outfit, Staging, draw_identity, draw_outfit, draw_staging, draw_top
-from .quality import Defects, find_defects
+from .quality import TOP, Defects, find_defects
 from .render import Passes, passes, render, studio_background
 from .scene import Dressed, Model, dress
 from .wardrobe import Top
-
-TOP = LIP_INDEX["upper-clothes"]
 
 PERSON, GARMENT, STAGING, OUTFIT = range(4)  # random streams
 MOST_ATTEMPTS = 8

@@ -19,6 +19,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 from .body import RestBody, body_pack
+from .lighting import decode_srgb
 from .mesh import Hit, Surface
 
 if TYPE_CHECKING:
@@ -89,18 +90,12 @@ def draw_face(rng: np.random.Generator, *, skin: Colour, hair: Colour, iris: Col
     )
 
 
-def linear(colour) -> np.ndarray:
-    """sRGB in [0,1] -> linear, float32 (IEC 61966-2-1)."""
-    colour = np.asarray(colour, np.float32)
-    return np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
 def skin_texture(face: Face, size: int = 512) -> np.ndarray:
     """The (size,size,3) texture of a face and its body, linear RGB. size: at least 128, a multiple of 64."""
     if size < 128 or size % 64:
         raise ValueError(f"skin_texture: size must be a multiple of 64 from 128, got {size}")
     rng = np.random.default_rng(face.seed)
-    texture = linear(face.skin) * _mottling(face, size, rng)[..., None] ** np.array([0.5, 1.0, 1.1], np.float32)
+    texture = decode_srgb(face.skin) * _mottling(face, size, rng)[..., None] ** np.array([0.5, 1.0, 1.1], np.float32)
     nails = _mask("nails", size)[..., None]
     texture *= 1 + nails * np.array([0.25, 0.12, 0.15], np.float32)
     texture *= 1 - 0.25 * _mask("ears", size)[..., None] * face.redness * REDDENING
@@ -134,9 +129,9 @@ def _paint_face(skin: np.ndarray, face: Face, size: int, box: tuple, rng: np.ran
     skin = skin * (1 - (0.6 * face.freckles * spots)[..., None] * np.array([0.35, 0.6, 0.8]))
     lips = gaussian_filter(_mask("lips", size)[box], 0.6 * size / 512)
     lips = np.clip(1.3 * lips, 0, 1)
-    skin = _mix(skin, linear(face.brow), _stubble(across, up, lips, grain) * 0.55 * face.stubble)
-    skin = _mix(skin, linear(face.lips), 0.85 * lips * (0.9 + 0.1 * grain))
-    return _mix(skin, linear(face.brow), _brows(face, side, up, size, rng)).astype(np.float32)
+    skin = _mix(skin, decode_srgb(face.brow), _stubble(across, up, lips, grain) * 0.55 * face.stubble)
+    skin = _mix(skin, decode_srgb(face.lips), 0.85 * lips * (0.9 + 0.1 * grain))
+    return _mix(skin, decode_srgb(face.brow), _brows(face, side, up, size, rng)).astype(np.float32)
 
 
 def _brows(face: Face, side: np.ndarray, up: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -222,11 +217,11 @@ def skin_shader(
         roughness = 0.52 - 0.15 * sample[:, 3] - 0.18 * sample[:, 4]
         specular, wrap = np.full(len(albedo), 0.028, np.float32), np.full(len(albedo), 0.22, np.float32)
         if hairline is not None:
-            albedo = _mix(albedo, linear(hairline.colour), hairline.coverage(hit.rest))
+            albedo = _mix(albedo, decode_srgb(hairline.colour), hairline.coverage(hit.rest))
         u, v = hit.uv.T
         eye = np.flatnonzero((u > EYEBALL_BOX[0]) & (u < EYEBALL_BOX[1]) & (v > EYEBALL_BOX[2]) & (v < EYEBALL_BOX[3]))
         if len(eye):
-            albedo[eye] = _eye_colour(hit.rest[eye], centres, linear(face.iris))
+            albedo[eye] = _eye_colour(hit.rest[eye], centres, decode_srgb(face.iris))
             specular[eye], roughness[eye], wrap[eye] = 0.04, 0.18, 0.05
         return Surface(albedo=albedo, specular=specular, roughness=roughness, wrap=wrap)
 
@@ -235,7 +230,7 @@ def skin_shader(
 
 def lash_shader(colour: Colour = (0.16, 0.11, 0.09)) -> Callable[[Hit], Surface]:
     """Eyelashes: one dark colour (sRGB), dull."""
-    value = linear(colour)
+    value = decode_srgb(colour)
     return lambda hit: Surface(albedo=np.broadcast_to(value, (len(hit), 3)), specular=0.02, roughness=0.7)
 
 
@@ -245,7 +240,7 @@ def _eye_colour(points: np.ndarray, centres: np.ndarray, iris: np.ndarray) -> np
     offset = offset / np.maximum(np.linalg.norm(offset, axis=1, keepdims=True), 1e-9)
     angle = np.degrees(np.arccos(np.clip(-offset[:, 1], -1, 1)))[:, None]
     inner = iris * (0.6 + 0.6 * np.clip((angle - 11) / 14, 0, 1))
-    colour = np.where(angle < 25, inner, np.where(angle < 28, 0.25 * iris, linear((0.88, 0.85, 0.82))))
+    colour = np.where(angle < 25, inner, np.where(angle < 28, 0.25 * iris, decode_srgb((0.88, 0.85, 0.82))))
     colour = np.where(angle < 11, 0.01, colour)
     lid_shadow = 0.45 * _step(offset[:, 2:] - 0.22, 0.5)  # the upper lid and its lashes keep light away
     return (colour * (1 - lid_shadow)).astype(np.float32)
