@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from vtonlib.warp import normalised_to_index
 
@@ -70,3 +71,36 @@ def flow_loss(grid: Tensor, flow: Tensor, mask: Tensor, *, align_corners: bool) 
     # The small number keeps the gradient of the root finite where a prediction is exact.
     distance = ((points[counted] - target[counted]).square().sum(-1) + 1e-12).sqrt()
     return distance.sum() / max(len(distance), 1)
+
+
+def perceptual_loss(features: nn.Module, prediction: Tensor, target: Tensor) -> Tensor:
+    """Distance of two pictures as a feature network sees them: the L1 distances of its maps, weighted and summed.
+
+    features: see `vtonlib.features.load_features`; its `layer_weights` are used. Pictures (B, 3, H, W) in [-1, 1]. The
+    target's maps take no gradient. Source: Johnson et al. 2016; Wang et al. 2018 (CP-VTON), equation 5.
+    """
+    with torch.no_grad():
+        wanted = features(target)
+    pairs = zip(features.layer_weights, features(prediction), wanted, strict=True)
+    return sum(weight * (ours - theirs).abs().mean() for weight, ours, theirs in pairs)
+
+
+MASK_LOSSES = ("paper", "released", "worn")
+
+
+def mask_loss(
+    composition_mask: Tensor, *, kind: str, warped_mask: Tensor | None = None, worn_mask: Tensor | None = None
+) -> Tensor:
+    """What holds a composition mask M (B, 1, H, W) in [0, 1]: mean absolute difference to a target.
+
+    "paper": to 1, everywhere: |1 - M|. Wang et al. 2018 (CP-VTON), equation 6. "released": to the warped garment's mask
+    `warped_mask`, which is what the authors' code does. "worn": to the garment that the photograph shows, `worn_mask`,
+    as in CP-VTON+. (MG-VTON's multi-pose composition mask has the paper's form.)
+    Raises ValueError for another kind or a missing mask.
+    """
+    targets = {"paper": torch.ones_like(composition_mask), "released": warped_mask, "worn": worn_mask}
+    if kind not in targets:
+        raise ValueError(f"mask_loss: kind: expected one of {', '.join(MASK_LOSSES)}, got {kind!r}")
+    if targets[kind] is None:
+        raise ValueError(f"mask_loss: kind {kind!r} needs {'warped_mask' if kind == 'released' else 'worn_mask'}")
+    return l1_loss(composition_mask, targets[kind])
