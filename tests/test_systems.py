@@ -9,19 +9,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from exact import SIZE, exact_sample
 from synthetic import make_raw
 from torch import nn
 
 from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata, save_weights
 from vtonlib.data import open_dataset
-from vtonlib.evaluation import METHODS, best_affine, bootstrap, evaluate_warp, measure_grid
+from vtonlib.evaluation import NUMBERS, best_affine, bootstrap, evaluate_warp, measure_grid
 from vtonlib.layouts import write_pairs, write_sample
-from vtonlib.sample import Garment, Truth, TryOnSample, collate
+from vtonlib.sample import TryOnSample, collate
 from vtonlib.systems import AVAILABLE, KNOWN, load_system
 from vtonlib.systems import cp_vton as cp_vton_module
 from vtonlib.systems.cp_vton import GREY, GMMBatch, composite, gmm_batch, main_piece, plain, warp_garment
-from vtonlib.systems.cp_vton_training import RECIPES, GMMRecipe, gmm_terms, hold_out, train_gmm
+from vtonlib.systems.cp_vton_training import RECIPES, GMMRecipe, gmm_terms, train_gmm
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation, SampleCache, augment
+from vtonlib.systems.runs import hold_out
 from vtonlib.training import TrainConfig
 from vtonlib.warp import (
     GMM,
@@ -33,49 +35,7 @@ from vtonlib.warp import (
     grid_to_flow,
     pixel_centres,
     warp_by_flow,
-    warp_image,
 )
-
-SIZE = (128, 96)
-
-
-def waves(size, seed) -> torch.Tensor:
-    """A smooth picture (3,H,W) in [-1,1]."""
-    rng = np.random.default_rng(seed)
-    y, x = torch.meshgrid(*(torch.linspace(0, 1, n) for n in size), indexing="ij")
-    a, b, c = (torch.from_numpy(rng.uniform(0.5, 2, (3, 1, 1))).float() for _ in range(3))
-    return 0.8 * torch.sin(2 * math.pi * (a * x + b * y + c))
-
-
-def exact_sample(seed=0, size=SIZE, strength=0.12) -> tuple[TryOnSample, torch.Tensor]:
-    """A person who wears a garment bent by a known spline, so that the truth is exact; and theta of that spline."""
-    generator = torch.Generator().manual_seed(seed)
-    theta = strength * (torch.rand(1, 50, generator=generator) * 2 - 1)
-    grid = TPSGrid(align_corners=False, size=size)(theta)
-    height, width = size
-    mask = torch.zeros(1, 1, height, width)
-    mask[..., height // 4 : -height // 4, width // 4 : -width // 4] = 1
-    garment = torch.where(mask > 0, waves(size, seed), 1.0)
-    worn = warp_image(mask, grid, padding="zeros", align_corners=False) > 0.5
-    flow = torch.where(worn, grid_to_flow(grid, size, align_corners=False), torch.nan)
-    parse = torch.zeros(size, dtype=torch.long)
-    parse[: height // 6, width // 3 : -width // 3] = 13
-    parse[worn[0, 0]] = 5
-    hidden = torch.zeros(size, dtype=torch.bool)
-    hidden[height // 2 : height // 2 + 6] = worn[0, 0, height // 2 : height // 2 + 6]
-    parse[hidden] = 15
-    pose = torch.zeros(25, 3)
-    pose[:9] = torch.tensor([[width * (0.2 + 0.07 * i), height * (0.1 + 0.08 * i), 0.9] for i in range(9)])
-    warped = warp_image(garment, grid, padding="border", align_corners=False)
-    sample = TryOnSample(
-        name=f"p{seed}",
-        person=torch.where(worn[0], warped[0], -0.5),
-        parse=parse,
-        pose=pose,
-        garment=Garment(name=f"g{seed}", image=garment[0], mask=mask[0]),
-        truth=Truth(flow=flow[0], hidden=hidden),
-    )
-    return sample, theta
 
 
 class Known(nn.Module):
@@ -170,7 +130,7 @@ def test_weights_from_a_file(tmp_path):
     loaded = system.stages["gmm"].regression.linear.weight
     assert torch.equal(loaded, trained.regression.linear.weight.half().float())
     assert system.metadata["gmm"] == about
-    for key, value in (("system", "viton-hd"), ("stage", "tom"), ("config", plain(GMM_PAPER))):
+    for key, value in (("system", "viton-hd"), ("stage", "mask"), ("config", plain(GMM_PAPER))):
         save_weights(path, trained, {**about, key: value})
         with pytest.raises(ValueError, match=rf"gmm\.safetensors: expected weights with {key} = "):
             load_system("cp-vton", weights=path)
@@ -436,8 +396,8 @@ def test_recipes_are_json():
 def test_the_truth_scores_as_the_oracle_does():
     sample, theta = exact_sample(strength=0.2)
     table = evaluate_warp(Known(theta).eval(), [sample], silhouette=True).summary()
-    assert set(table) == set(METHODS)
-    learned, oracle, silhouette, affine, identity = (table[method] for method in METHODS)
+    learned, oracle, silhouette, affine, identity = table.values()
+    assert list(table) == ["learned", "oracle", "silhouette", "affine", "identity"]
     assert silhouette["iou"].mean > oracle["iou"].mean - 0.01 and silhouette["flow_mean"].mean < 3
     assert learned["iou"].mean > 0.999 and learned["flow_mean"].mean < 1e-3 and learned["within_3"].mean == 1
     assert learned["l1"].mean < 1e-3 and learned["ssim"].mean > 0.99
@@ -460,6 +420,41 @@ def test_without_the_true_flow_the_oracle_is_left_out():
     assert result.methods == ["learned", "identity"]
     assert math.isnan(result.column("learned", "flow_mean")[0])
     assert "iou_share" not in result.summary()["learned"]
+
+
+def test_shape_contexts_are_measured_with_a_predicted_and_with_the_true_mask():
+    sample, theta = exact_sample()
+    shifted = evaluate_warp(Known(theta).eval(), [sample], target_mask=lambda batch: batch.worn_mask.roll(8, -1))
+    true = evaluate_warp(Known(theta).eval(), [sample], target_mask=lambda batch: batch.worn_mask)
+    assert shifted.methods == ["learned", "shape-context", "shape-context, true mask", "oracle", "affine", "identity"]
+    for result in (shifted, true):
+        (best,) = result.column("shape-context, true mask", "iou")
+        assert best > 0.9 and best > result.column("identity", "iou")[0] + 0.02
+        assert result.column("learned", "flow_mean") < result.column("shape-context, true mask", "flow_mean")
+    assert shifted.column("shape-context", "iou")[0] < best - 0.1, "a wrong mask costs overlap"
+    assert true.column("shape-context", "iou") == [best]
+    assert true.failures == {} and "failed" not in true.table()
+
+
+def test_where_shape_contexts_fail_is_counted_and_not_replaced(tmp_path):
+    samples = [exact_sample(seed)[0] for seed in range(3)]
+
+    def nothing_for_the_second(batch):
+        mask = batch.worn_mask.clone()
+        mask[1] = 0
+        return mask
+
+    result = evaluate_warp(Known(torch.zeros(3, 50)).eval(), samples, target_mask=nothing_for_the_second)
+    assert result.failures == {"shape-context": 1}
+    rows = [row for row in result.rows if row["method"] == "shape-context"]
+    assert [row["failed"] for row in rows] == [False, True, False]
+    assert all(math.isnan(rows[1][number]) for number in NUMBERS)
+    assert all(math.isfinite(rows[index][number]) for index in (0, 2) for number in NUMBERS)
+    assert result.summary()["shape-context"]["iou"].count == 2
+    assert result.summary()["shape-context, true mask"]["iou"].count == 3
+    assert "shape-context failed on 1 of 3 samples" in result.table()
+    report = json.loads(result.write(tmp_path)[1].read_text())
+    assert report["failures"] == {"shape-context": 1}
 
 
 def test_a_batch_is_measured_like_its_samples():
@@ -522,7 +517,7 @@ def test_the_report_can_be_read_again(tmp_path):
     samples = [exact_sample(seed)[0] for seed in range(2)]
     result = evaluate_warp(Known(torch.zeros(2, 50)).eval(), samples)
     text = result.table()
-    assert "2 samples at 128x96" in text and all(method in text for method in METHODS if method != "silhouette")
+    assert "2 samples at 128x96" in text and all(method in text for method in result.methods)
     paths = result.write(tmp_path / "report", {"weights": {"recipe": "x"}})
     with paths[0].open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -91,8 +91,9 @@ def _opened(path: str | Path) -> Iterator[Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such weights file")
     with path.open("rb") as file:
-        start = file.read(2)
-    if start == b"PK" or start[:1] == b"\x80":
+        start = file.read(9)
+    # Safetensors begins with the length of its header, any 8 bytes, and the header with a brace.
+    if start[8:] != b"{" and (start[:2] == b"PK" or start[:1] == b"\x80"):
         raise ValueError(
             f"{path}: this is a pickled PyTorch file, and unpickling can run any code; expected safetensors. Convert "
             "it with save_weights(new_path, torch.load(path, weights_only=True), {})"

@@ -4,17 +4,20 @@ Step s is a function of (seed, s) and of the state before it, and of nothing els
 permutation per epoch, the learning rate follows from s, and the random generators are seeded anew for each step. A
 checkpoint therefore holds the tensors and the step, and a run that is killed and started again ends with the same
 weights as one that was left alone (same machine, same number of threads).
+
+Started by `torchrun --nproc_per_node 2`, the same loop trains in several processes, see `vtonlib.parallel`: each works
+on its share of every batch, draws from (seed, s, rank) and takes the averaged step; process 0 alone validates and
+writes. Their number belongs to a run as its learning rate does.
 """
 
 from __future__ import annotations
 
 import copy
-import csv
 import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vtonlib.checkpoints import load_weights, read_tensors, replacing, write_tensors
+from vtonlib import parallel
+from vtonlib.checkpoints import load_weights, read_tensors, write_tensors
+from vtonlib.log import Log
+from vtonlib.parallel import is_main_process, wait_for_everyone
+from vtonlib.pictures import picture_grid as picture_grid  # here for those who write `validate`
+from vtonlib.pictures import save_picture as save_picture
 
 SCHEDULES = ("constant", "linear", "cosine")
 Config = TypeVar("Config")
@@ -34,7 +42,8 @@ FREE_TO_CHANGE = ("checkpoint_every", "validate_every", "log_every", "device", "
 class TrainConfig:
     """How one stage is trained.
 
-    steps: optimiser steps; batch_size: samples a step; lr: the learning rate of Adam, betas its two decay rates.
+    steps: optimiser steps; batch_size: samples a step, of all processes together; lr: the learning
+    rate of Adam, betas its two decay rates.
     schedule: what lr does from step decay_start * steps on: stay "constant", or fall to 0 as "linear" or "cosine".
     warm_up: steps over which lr first rises from 0. clip: largest norm of the gradient, None for no limit.
     ema_decay: decay of the running average of the weights, see `ema_decay_at`.
@@ -101,16 +110,19 @@ def config_from(kind: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one, else the CPU. Raises ValueError for an absent one."""
+    """The device of that name; "auto" is CUDA where there is one, else the CPU. Of several processes each has its card.
+
+    Raises ValueError for an absent one, and as `parallel.own_device` does.
+    """
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device {device!r}: expected auto, cpu, cuda or cuda:N") from error
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device {device!r}: this machine has no CUDA device")
-    return chosen
+    return parallel.own_device(chosen)
 
 
 def batch_indices(step: int, *, length: int, batch_size: int, seed: int) -> list[int]:
@@ -154,9 +166,13 @@ def update_ema(average: nn.Module, module: nn.Module, decay: float) -> None:
         mean.copy_(value)
 
 
-def step_seed(seed: int, step: int) -> int:
-    """A seed for everything random in one step, 63 bits drawn from (seed, step)."""
-    return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def step_seed(seed: int, step: int, rank: int = 0) -> int:
+    """A seed for everything random in one step of one process, 63 bits drawn from (seed, step, rank).
+
+    Process 0 draws what a single process draws.
+    """
+    entropy = [seed, step, rank] if rank else [seed, step]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(kw_only=True)
@@ -177,18 +193,22 @@ def save_state(path: str | Path, state: TrainState, config: TrainConfig) -> Path
     for index, values in optimiser["state"].items():
         tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in values.items()}
     metadata = {"step": state.step, "config": asdict(config), "parameter_groups": optimiser["param_groups"]}
+    if parallel.world_size() > 1:
+        metadata["processes"] = parallel.world_size()
     return write_tensors(path, tensors, metadata)
 
 
 def load_state(path: str | Path, state: TrainState, config: TrainConfig) -> None:
     """Read a training state back into `state`.
 
-    Raises ValueError where the file was written under another config (naming the difference) or for other tensors.
+    Raises ValueError where the file was written under another config or by another number of processes (naming the
+    difference), or for other tensors.
     """
     tensors, metadata = read_tensors(path)
     if not {"step", "config", "parameter_groups"} <= set(metadata):
         raise ValueError(f"{path}: expected a training state, got a file without step, config and parameter_groups")
-    before, now = metadata["config"], json.loads(json.dumps(asdict(config)))
+    before = {**metadata["config"], "processes": metadata.get("processes", 1)}
+    now = {**json.loads(json.dumps(asdict(config))), "processes": parallel.world_size()}
     changed = [name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]]
     if changed:
         differences = ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed)
@@ -208,35 +228,6 @@ def load_state(path: str | Path, state: TrainState, config: TrainConfig) -> None
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path}: does not fit this module: {error}") from error
     state.step = metadata["step"]
-
-
-class Log:
-    """A CSV file to which rows are appended; rows after the step that training resumes at are cut off first."""
-
-    def __init__(self, path: Path, *, resumed_at: int) -> None:
-        self.path = path
-        self.columns: list[str] = []
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            kept = [row for row in rows if (row.get("step") or "").isdigit() and int(row["step"]) <= resumed_at]
-            self.columns = list(kept[0]) if kept else []
-            with replacing(path) as temporary:
-                _write_rows(temporary, "w", self.columns, kept, header=bool(kept))
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row; the first one decides the columns."""
-        header = not self.columns
-        self.columns = self.columns or list(row)
-        _write_rows(self.path, "a", self.columns, [row], header=header)
-
-
-def _write_rows(path: Path, mode: str, columns: Sequence[str], rows: Sequence[Mapping], *, header: bool) -> None:
-    with path.open(mode, newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        if header:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 MakeBatch = Callable[[list[int], torch.Generator], Any]
@@ -259,42 +250,50 @@ def train(
 
     loss(module, batch) gives the terms by name, already weighted; their sum is minimised with Adam.
     make_batch(indices, generator) gives the batch of these sample indices, 0 <= index < length; what it draws must come
-    from the (CPU) generator. The module is moved to the device; make_batch or loss move the batch there.
+    from the (CPU) generator. The module is moved to the device; make_batch or loss move the batch there. Of several
+    processes each is asked for its own part of the batch, and the loss has the same terms in all of them.
     validate(average) gives numbers, and a picture (3,H,W) in [0,1] or None; it is called every `validate_every` steps
-    and at the end.
+    and at the end, in process 0 while the others wait.
     warm_start: a weights file to begin from, for instance that of the same network at half the size.
 
-    Written to `out`: state.safetensors (from which a later call with the same config resumes), log.csv, validation.csv
-    and pictures/STEP.png. Random generators of the caller are left as they were.
-    Raises FloatingPointError, naming the step and the terms, when the loss is no longer finite; ValueError where `out`
-    holds the state of another run.
+    Written to `out`, by process 0: state.safetensors (from which a later call with the same config resumes), log.csv,
+    validation.csv and pictures/STEP.png. Random generators of the caller are left as they were.
+    Raises, in every process, FloatingPointError, naming the step and the terms, when the loss is no longer finite;
+    ValueError where `out` holds the state of another run, or the batch can't be shared out among the processes.
     """
     from tqdm import tqdm
 
-    out, device = Path(out), resolve_device(config.device)
-    out.mkdir(parents=True, exist_ok=True)
+    parallel.share(range(config.batch_size))
+    out, device, main = Path(out), resolve_device(config.device), is_main_process()
+    parallel.start(device)
+    if main:
+        out.mkdir(parents=True, exist_ok=True)
     state = _start(config, module, device, out / "state.safetensors", warm_start)
-    log = Log(out / "log.csv", resumed_at=state.step)
-    validation = Log(out / "validation.csv", resumed_at=state.step)
+    log = Log(out / "log.csv", resumed_at=state.step) if main else None
+    validation = Log(out / "validation.csv", resumed_at=state.step) if main else None
     cuda_devices = [device] if device.type == "cuda" else []
     started = time.monotonic()
-    look = {"file": sys.stdout, "disable": not config.progress, "desc": out.name, "unit": "step"}
+    look = {"file": sys.stdout, "disable": not (config.progress and main), "desc": out.name, "unit": "step"}
     bar = tqdm(total=config.steps, initial=state.step, **look)
     with torch.random.fork_rng(devices=cuda_devices), bar:
         while state.step < config.steps:
             terms = _step(state, config, loss, make_batch, length)
             done, last = state.step, state.step == config.steps
+            looking = last or (config.validate_every and done % config.validate_every == 0)
+            keeping = last or (config.checkpoint_every and done % config.checkpoint_every == 0)
             bar.update()
-            if config.log_every and (done % config.log_every == 0 or last):
+            if main and config.log_every and (done % config.log_every == 0 or last):
                 values = {name: float(value) for name, value in terms.items()}
                 total, seconds = sum(values.values()), round(time.monotonic() - started, 3)
                 lr = learning_rate(done - 1, config)
                 log.add({"step": done, "seconds": seconds, "lr": lr, "loss": total, **values})
                 bar.set_postfix(loss=f"{total:.4f}")
-            if validate is not None and (last or (config.validate_every and done % config.validate_every == 0)):
+            if main and looking and validate is not None:
                 _validate(state, validate, validation, out / "pictures")
-            if last or (config.checkpoint_every and done % config.checkpoint_every == 0):
+            if main and keeping:
                 save_state(out / "state.safetensors", state, config)
+            if looking or keeping:
+                wait_for_everyone()
     return state.average.eval()
 
 
@@ -305,36 +304,44 @@ def _start(
     resuming = path.exists()
     if warm_start is not None and not resuming:
         load_weights(warm_start, module)
+    parallel.copy_from_main([*module.parameters(), *module.buffers()])
     average = copy.deepcopy(module).eval().requires_grad_(False)
     optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=config.betas)
     state = TrainState(module=module, average=average, optimiser=optimiser)
     if resuming:
         load_state(path, state, config)
+    steps = parallel.all_values(state.step, device)
+    if len(set(steps)) > 1:
+        raise ValueError(f"{path}: the processes are at steps {steps}; they must all see the same folder")
     return state
 
 
 def _step(state: TrainState, config: TrainConfig, loss: Loss, make_batch: MakeBatch, length: int) -> dict[str, Tensor]:
-    """One optimiser step; returns the terms of the loss before it."""
-    seed = step_seed(config.seed, state.step)
+    """One optimiser step; returns the terms of the loss before it, means over all processes."""
+    seed = step_seed(config.seed, state.step, parallel.rank())
     torch.manual_seed(seed)
     indices = batch_indices(state.step, length=length, batch_size=config.batch_size, seed=config.seed)
-    batch = make_batch(indices, torch.Generator().manual_seed(seed))
+    batch = make_batch(parallel.share(indices), torch.Generator().manual_seed(seed))
     state.module.train()
     terms = loss(state.module, batch)
-    total = torch.stack([value.reshape(()) for value in terms.values()]).sum()
-    if not torch.isfinite(total):
-        values = ", ".join(f"{name} {float(value.detach()):g}" for name, value in terms.items())
+    stacked = torch.stack([value.reshape(()) for value in terms.values()])
+    total, means = stacked.sum(), parallel.average(stacked.detach())
+    terms = dict(zip(terms, means, strict=True))
+    if not torch.isfinite(means.sum()):  # of the mean, so that every process stops, whichever has met it
+        values = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
         raise FloatingPointError(f"training step {state.step + 1}: the loss is not finite ({values})")
     state.optimiser.zero_grad(set_to_none=True)
     total.backward()
+    parallel.average_gradients(state.module)
     if config.clip is not None:
         nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(state.step, config)
     state.optimiser.step()
+    parallel.copy_from_main(state.module.buffers())
     update_ema(state.average, state.module, ema_decay_at(state.step, config.ema_decay))
     state.step += 1
-    return {name: value.detach() for name, value in terms.items()}
+    return terms
 
 
 def _validate(state: TrainState, validate: Validate, log: Log, folder: Path) -> None:
@@ -343,32 +350,3 @@ def _validate(state: TrainState, validate: Validate, log: Log, folder: Path) -> 
     log.add({"step": state.step, **numbers})
     if picture is not None:
         save_picture(folder / f"{state.step:06d}.png", picture)
-
-
-def picture_grid(rows: Sequence[Sequence[Tensor]], *, gap: int = 4) -> Tensor:
-    """Put pictures side by side: rows of (3,H,W) or (1,H,W) tensors in [-1,1] -> one (3,H',W') picture in [0,1].
-
-    All pictures have one size; a short row is filled up with white, and so are the gaps.
-    Raises ValueError for no picture or for different sizes.
-    """
-    pictures = [picture for row in rows for picture in row]
-    sizes = sorted({tuple(picture.shape[-2:]) for picture in pictures})
-    if len(sizes) != 1:
-        raise ValueError(f"picture_grid: expected pictures of one size, got {sizes or 'none'}")
-    (height, width), columns = sizes[0], max(len(row) for row in rows)
-    sheet = torch.ones(3, len(rows) * (height + gap) - gap, columns * (width + gap) - gap)
-    for i, row in enumerate(rows):
-        for j, picture in enumerate(row):
-            top, left = i * (height + gap), j * (width + gap)
-            sheet[:, top : top + height, left : left + width] = picture.detach().float().cpu() / 2 + 0.5
-    return sheet.clamp(0, 1)
-
-
-def save_picture(path: str | Path, picture: Tensor) -> Path:
-    """Write a (3,H,W) or (1,H,W) picture in [0,1] as a file of the kind that the suffix names, atomically."""
-    from PIL import Image
-
-    levels = picture.detach().float().cpu().clamp(0, 1).mul(255).round().to(torch.uint8).expand(3, -1, -1)
-    with replacing(path) as temporary:
-        Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy()).save(temporary)
-    return Path(path)

@@ -136,14 +136,18 @@ def draw_human_agnostic(
     return np.where(mask[..., None], np.uint8(GREY), image), mask
 
 
-def erased(parse: np.ndarray, pose: np.ndarray, style: str = "viton-hd") -> np.ndarray:
-    """Mask (H,W) bool of what `draw_human_agnostic` paints grey; arguments and errors as there."""
+def erased(parse: np.ndarray, pose: np.ndarray, style: str = "viton-hd", *, keep_lower: bool = True) -> np.ndarray:
+    """Mask (H,W) bool of what `draw_human_agnostic` paints grey; arguments and errors as there.
+
+    keep_lower: trousers, skirt, legs and shoes are never erased, as in the papers. That shows where the old top ended;
+    without it the strokes over the hips hide the hem too (not in the papers).
+    """
     if style not in STYLES:
         raise ValueError(f"style: expected one of {STYLES}, got {style!r}")
     parse, joints = _check_parse(parse), _joints(pose)
     joints = widen_hips(joints)
     mask = (_viton_hd_mask if style == "viton-hd" else _hr_viton_mask)(parse, joints)
-    return mask & ~np.isin(parse, FACE_LABELS + LOWER_LABELS)
+    return mask & ~np.isin(parse, FACE_LABELS + LOWER_LABELS if keep_lower else FACE_LABELS)
 
 
 def _present(joints: np.ndarray, *indices: int) -> bool:

@@ -113,11 +113,14 @@ def human_agnostic(sample: TryOnSample, style: str = "viton-hd") -> Tensor:
     return torch.where(mask.bool(), GREY / 255, (sample.person + 1) / 2)
 
 
-def human_agnostic_mask(sample: TryOnSample, style: str = "viton-hd") -> Tensor:
-    """What `human_agnostic` paints grey, (...,1,H,W) in {0,1}."""
+def human_agnostic_mask(sample: TryOnSample, style: str = "viton-hd", *, keep_lower: bool = True) -> Tensor:
+    """What `human_agnostic` paints grey, (...,1,H,W) in {0,1}; keep_lower: see `erased`."""
     sample.require("pose", "parse")
-    mask = _draw_each(lambda parse, pose: erased(parse, pose, style), sample.parse.to(torch.uint8), sample.pose)
-    return mask.unsqueeze(-3).to(sample.person.dtype)
+
+    def draw(parse: np.ndarray, pose: np.ndarray) -> np.ndarray:
+        return erased(parse, pose, style, keep_lower=keep_lower)
+
+    return _draw_each(draw, sample.parse.to(torch.uint8), sample.pose).unsqueeze(-3).to(sample.person.dtype)
 
 
 def skeleton_picture(sample: TryOnSample) -> Tensor:

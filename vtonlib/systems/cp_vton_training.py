@@ -7,7 +7,6 @@ bytes, so that steps don't wait for files.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,13 +14,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vtonlib.checkpoints import read_tensors, replacing, save_weights
-from vtonlib.data import TryOnDataset, open_dataset
+from vtonlib.data import open_dataset
 from vtonlib.losses import flow_loss, gmm_loss
 from vtonlib.metrics import iou
 from vtonlib.systems.cp_vton import CONFIGS, CPVTON, GMMBatch, gmm_batch, plain, warp_garment
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation, SampleCache, augment
-from vtonlib.training import TrainConfig, picture_grid, resolve_device, train
+from vtonlib.systems.runs import belongs_to_run, data_description, publish, train_caches, train_in
+from vtonlib.training import TrainConfig, picture_grid, resolve_device
 from vtonlib.warp import GMM
 
 RECIPE_VERSION = "cp-vton-gmm/1"
@@ -60,7 +59,7 @@ def _stages(first: int, second: int, batch_size: int, lr: float, **other) -> tup
     shared = {"betas": (0.9, 0.999), "schedule": "cosine", "clip": 1.0, **other}
     return (
         TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
-        TrainConfig(steps=second, batch_size=max(batch_size // 2, 1), lr=lr / 3, decay_start=0.0, **shared),
+        TrainConfig(steps=second, batch_size=max(batch_size // 2, 2), lr=lr / 3, decay_start=0.0, **shared),
     )
 
 
@@ -143,21 +142,7 @@ def train_gmm(
     for size, config in zip(recipe.sizes, recipe.stages, strict=True):
         start, scores = train_stage(data_root, out, size, config, recipe, warm_start=start, limit=limit)
         metadata["metrics"][f"held out, {size[0]}x{size[1]}"] = scores
-    average, _ = read_tensors(start)
-    return save_weights(target, average, metadata)
-
-
-def belongs_to_run(path: Path, about: dict) -> None:
-    """Write down what a folder's run is about, or raise ValueError, naming what differs, if it holds another run."""
-    text = json.dumps(about, indent=1, sort_keys=True)
-    if path.is_file():
-        before, now = json.loads(path.read_text(encoding="utf-8")), json.loads(text)
-        changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
-            raise ValueError(f"{path}: the folder holds another run ({', '.join(changed)} differ); choose another one")
-        return
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    return publish(start, target, metadata)
 
 
 def train_stage(
@@ -172,10 +157,7 @@ def train_stage(
 ) -> tuple[Path, dict[str, float]]:
     """Train at one size; returns a file with the average weights in full precision, and the validation numbers."""
     device = resolve_device(config.device)
-    dataset = open_dataset(data_root, split="train", pairing="paired", size=size)
-    trained_on, held_out = hold_out(len(dataset) if limit is None else min(limit, len(dataset)))
-    cache = SampleCache(dataset, trained_on, progress=config.progress)
-    validate = validation(SampleCache(dataset, held_out), device)
+    cache, held_out = train_caches(data_root, size, limit, progress=config.progress)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         gmm = GMM(CONFIGS[recipe.config])
@@ -184,35 +166,15 @@ def train_stage(
         batch = augment(cache.batch(indices, device=device), recipe.augmentation, generator)
         return gmm_batch(batch, device=device)
 
-    folder = out / f"{size[0]}x{size[1]}"
-    average = train(
+    return train_in(
+        out / f"{size[0]}x{size[1]}",
         config,
+        {"system": CPVTON.name, "stage": "gmm"},
         module=gmm,
         loss=lambda module, batch: gmm_terms(module, batch, recipe),
         make_batch=make_batch,
         length=len(cache),
-        out=folder,
-        validate=validate,
+        validate=validation(held_out, device),
+        held_out=len(held_out),
         warm_start=warm_start,
     )
-    path = save_weights(folder / "average.safetensors", average, {"system": CPVTON.name, "stage": "gmm"}, half=False)
-    with torch.no_grad():
-        scores, _ = validate(average)
-    return path, {**scores, "held_out": len(held_out)}
-
-
-def hold_out(count: int) -> tuple[list[int], list[int]]:
-    """Indices to train on and indices to watch the training by: the last sixteenth, at least 1, of a train split.
-
-    The test split stays unseen. Raises ValueError for fewer than two samples.
-    """
-    if count < 2:
-        raise ValueError(f"training needs at least 2 samples (one is held out), got {count}")
-    kept = count - max(1, count // 16)
-    return list(range(kept)), list(range(kept, count))
-
-
-def data_description(dataset: TryOnDataset, limit: int | None) -> dict[str, object]:
-    """What the weights' metadata says about the data: layout, samples used, and the studio's recipe if it made them."""
-    used = len(dataset) if limit is None else min(limit, len(dataset))
-    return {"layout": dataset.source.layout, "samples": used, "studio": getattr(dataset.source, "recipe", None)}
