@@ -11,6 +11,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import vtonlib
 from vtonlib.course import report
 from vtonlib.course.profiles import PROJECT
 
@@ -106,9 +107,40 @@ def test_readme_table_is_the_measured_one():
     assert text == report.with_table(text, report.notebook_table()), "run python -m vtonlib.course table"
 
 
-def test_readme_links_lead_somewhere():
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(name):
+    text = (PROJECT / name).read_text(encoding="utf-8")
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     assert links
     missing = [link for link in links if not (PROJECT / link).exists()]
-    assert not missing, f"README.md points to what is not there: {missing}"
+    assert not missing, f"{name} points to what is not there: {missing}"
+
+
+def test_citation_is_complete_and_of_this_version():
+    cited = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert cited["cff-version"] == "1.2.0" and cited["type"] == "software"
+    assert all(cited[key] for key in ("title", "message", "authors", "abstract", "keywords"))
+    assert cited["authors"] == [{"name": "the vtonlib authors"}]
+    assert str(cited["version"]) == PYPROJECT["project"]["version"] == vtonlib.__version__
+    assert cited["license"] == PYPROJECT["project"]["license"]
+
+
+def test_citation_names_every_paper_once():
+    papers = yaml.safe_load((PROJECT / "CITATION.cff").read_text(encoding="utf-8"))["references"]
+    assert [paper["abbreviation"] for paper in papers] == [
+        "CAGAN", "VITON", "CP-VTON", "MG-VTON", "O-VITON", "VITON-HD", "MV-VTON",
+    ]  # fmt: skip
+    assert [paper["year"] for paper in papers] == sorted(paper["year"] for paper in papers)
+    for paper in papers:
+        assert paper["type"] == "conference-paper" and paper["title"] and paper["conference"]["name"]
+        assert all(set(author) == {"family-names", "given-names"} for author in paper["authors"])
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_named_files_are_there(name):
+    """Paths of this repository that stand in backticks."""
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    folders = "vtonlib|tests|notebooks|benchmarks|data_download|tools"
+    paths = re.findall(rf"`((?:{folders})/[\w./-]+)`", text)
+    missing = [path for path in paths if not (PROJECT / path).exists() and "NN" not in path and "MODULE" not in path]
+    assert paths and not missing, f"{name} names what is not there: {missing}"
