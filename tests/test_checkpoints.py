@@ -132,6 +132,17 @@ def test_pickles_are_refused_whatever_their_name_and_never_run(tmp_path, name):
     assert not (tmp_path / "trap").exists()
 
 
+@pytest.mark.parametrize("start", [b"\x80\x02", b"\x80\x04", b"PK"])
+def test_a_header_whose_length_looks_like_a_pickle_is_read(tmp_path, start):
+    """The file begins with that length: one of 32 has a first byte that a pickle would have."""
+    path, length = tmp_path / "a.safetensors", int.from_bytes(start, "little")
+    write_tensors(path, {"a": torch.ones(2)}, {"filler": ""})
+    missing = length - int.from_bytes(path.read_bytes()[:8], "little")
+    write_tensors(path, {"a": torch.ones(2)}, {"filler": "x" * missing})
+    assert path.read_bytes().startswith(start)
+    assert read_metadata(path)["filler"].startswith("x") and torch.equal(read_tensors(path)[0]["a"], torch.ones(2))
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.data())
 def test_a_truncated_file_is_an_error_that_names_it(tmp_path_factory, data):

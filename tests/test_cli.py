@@ -88,10 +88,17 @@ def test_train_then_evaluate_then_try_on(data, tmp_path, capsys):
     assert run("evaluate", *words, "--out", tmp_path / "report") == 0
     output = capsys.readouterr().out
     assert "3 samples at 128x96" in output and "oracle" in output
-    with (tmp_path / "report" / "warp.csv").open(newline="") as file:
+    with (tmp_path / "report" / "cp-vton-warp.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 12
-    report = json.loads((tmp_path / "report" / "warp.json").read_text())
-    assert report["weights"]["system"] == "cp-vton" and report["data"]["split"] == "test"
+    report = json.loads((tmp_path / "report" / "cp-vton-warp.json").read_text())
+    assert report["system"] == "cp-vton" and report["data"]["split"] == "test"
+    assert report["weights"]["gmm"]["command"] == metadata["command"]
+    assert report["command"].startswith(f"python -m vtonlib evaluate --data {data}")
+    assert run("evaluate", *words, "--what", "try-on", "--pairing", "paired", "--out", tmp_path / "report") == 0
+    report = json.loads((tmp_path / "report" / "cp-vton-tryon.json").read_text())
+    assert report["samples"] == {"paired": 3} and set(report["summary"]["paired"]["all"]) == {
+        "agnostic", "paste", "cp-vton"
+    }  # fmt: skip
     assert run("try-on", *words, "--out", tmp_path / "pictures", "--limit", 1) == 0
 
 

@@ -456,7 +456,7 @@ def test_style_accepts_the_rhythm_and_names_what_breaks_it():
     for markdown, code, complaint in (
         (5, 50, "prose is"),
         (10, 10, "23 cells"),
-        (60, 40, "103 cells"),
+        (70, 50, "123 cells"),
         (30, 2, "exercises"),
     ):
         assert any(complaint in line for line in lint.lint_style(styled(markdown, code), "06_warping")), complaint
@@ -468,7 +468,8 @@ def test_style_accepts_the_rhythm_and_names_what_breaks_it():
         (lambda n: n.cells[5].update(source='<img src="img/x.png">'), "without alternative text"),
         (lambda n: n.cells[-2].update(source="\n".join(["a = 1"] * 61)), "61 lines"),
         (lambda n: n.cells[-2].update(source='open("/home/me/x")'), "path of a machine"),
-        (lambda n: n.cells[-2].update(source="interact(f)"), "interact"),
+        (lambda n: n.cells[-2].update(source="interact(f)"), "widget"),
+        (lambda n: n.cells[-2].update(source="drag_control_points(picture)"), "widget"),
     ):
         broken = styled(30, 20)
         change(broken)

@@ -16,9 +16,12 @@ ORDER = (
     ("layouts",),
     ("data",),
     ("studio", "perceive", "warp", "nets", "metrics", "checkpoints"),
-    ("losses", "training"),
+    ("parallel", "pictures", "log"),
+    ("losses", "training", "features"),
     ("systems",),
     ("evaluation",),
+    ("evaluation_tables",),
+    ("evaluation_tryon",),
     ("course",),
     ("__main__",),
 )

@@ -99,6 +99,77 @@ def test_pictures_of_another_range_or_shape_are_refused():
         metrics.masked_l1(constant(0.5), constant(0.5), torch.ones(1, 1, 16, 20))
 
 
+def test_numbers_of_regions_are_those_of_the_single_functions():
+    one, other, half = noise(3), noise(4), left_half(2)
+    half[1] = 0
+    numbers = metrics.region_numbers(one, other, {"all": None, "left": half, "right": 1 - half[:, 0]})
+    for name, mask in (("left", half), ("right", 1 - half)):
+        for number, function in (("ssim", "masked_ssim"), ("psnr", "masked_psnr"), ("l1", "masked_l1")):
+            expected = getattr(metrics, function)(one, other, mask)
+            torch.testing.assert_close(numbers[name][number], expected, equal_nan=True)
+    for number in ("ssim", "psnr", "l1"):
+        torch.testing.assert_close(numbers["all"][number], getattr(metrics, number)(one, other))
+    assert numbers["left"]["l1"][1].isnan() and numbers["right"]["l1"].isfinite().all()
+    with pytest.raises(ValueError, match="11x11"):
+        metrics.region_numbers(constant(0.5, size=(8, 16)), constant(0.5, size=(8, 16)), {})
+
+
+def halves(picture: torch.Tensor) -> list[torch.Tensor]:
+    """A feature network without weights: the picture itself, and the picture at half the size with a fourth channel."""
+    small = torch.nn.functional.avg_pool2d(picture, 2)
+    return [picture, torch.cat([3 * small, torch.ones_like(small[:, :1])], 1)]
+
+
+def test_perceptual_distance_of_constant_pictures():
+    # What the network sees: [-1, 1]. The first layer has directions (1, 0, 0) and (0, 1, 0), a distance of 2.
+    red, green = (
+        torch.tensor(colour).reshape(1, 3, 1, 1).expand(1, 3, 4, 6) for colour in ((1, 0.5, 0.5), (0.5, 1, 0.5))
+    )
+    second = 2 * (1 - 1 / (9 + 1))  # (3, 0, 0, 1) and (0, 3, 0, 1): twice one minus the cosine
+    value = metrics.perceptual_distance(red, green, halves)
+    assert float(value) == pytest.approx((2 + second) / 2, abs=1e-6)
+    assert float(metrics.perceptual_distance(red, red, halves)) == 0
+    grey = torch.full((1, 3, 4, 6), 0.5)  # a vector of length 0 has no direction and stays 0
+    assert float(metrics.perceptual_distance(red, grey, lambda picture: [picture])) == pytest.approx(1)
+
+
+def test_perceptual_distance_agrees_with_a_loop():
+    one, other, mask = noise(5, (8, 6)), noise(6, (8, 6)), (noise(7, (8, 6))[:, :1] > 0.5).float()
+    for sample in range(2):
+        layers = []
+        for seen, wished in zip(halves(one * 2 - 1), halves(other * 2 - 1)):
+            height, width = seen.shape[2:]
+            block = 8 // height
+            above = below = 0.0
+            for y in range(height):
+                for x in range(width):
+                    a, b = seen[sample, :, y, x], wished[sample, :, y, x]
+                    distance = float((a / a.norm() - b / b.norm()).square().sum())
+                    weight = float(mask[sample, 0, y * block : (y + 1) * block, x * block : (x + 1) * block].mean())
+                    above, below = above + weight * distance, below + weight
+            layers.append(above / below)
+        value = metrics.perceptual_distance(one, other, halves, mask)[sample]
+        assert float(value) == pytest.approx(sum(layers) / 2, abs=1e-5)
+    torch.testing.assert_close(
+        metrics.perceptual_distance(one, other, halves, torch.ones(2, 8, 6)),
+        metrics.perceptual_distance(one, other, halves),
+    )
+
+
+def test_perceptual_distance_of_nothing_and_of_what_it_refuses():
+    one, other = noise(8, (8, 6)), noise(9, (8, 6))
+    mask = torch.ones(2, 1, 8, 6)
+    mask[1] = 0
+    value = metrics.perceptual_distance(one, other, halves, mask)
+    assert value[0].isfinite() and value[1].isnan()
+    with pytest.raises(ValueError, match=r"prediction: expected values in \[0, 1\]"):
+        metrics.perceptual_distance(one * 2 - 1, other, halves)
+    with pytest.raises(ValueError, match="mask: expected"):
+        metrics.perceptual_distance(one, other, halves, torch.ones(1, 8, 6))
+    with pytest.raises(ValueError, match="features: expected maps"):
+        metrics.perceptual_distance(one, other, lambda picture: [])
+
+
 def test_iou():
     one, other = torch.zeros(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
     one[0, ..., :2], other[0, ..., 1:3] = 1, 1

@@ -29,6 +29,7 @@ from vtonlib.systems.tom import (
     kept_pixels,
     tom_agnostic,
     tom_batch,
+    visible_skin,
 )
 from vtonlib.systems.tom_training import RECIPES, TOMRecipe, tom_terms, train_tom
 from vtonlib.training import TrainConfig
@@ -125,6 +126,29 @@ def test_nothing_of_the_old_top_reaches_the_result(people):
     recoloured = replace(people, person=torch.where(top, -people.person, people.person))
     with torch.no_grad():
         assert torch.equal(network(batch_of(people, SMALL)).tryon, network(batch_of(recoloured, SMALL)).tryon)
+
+
+def test_visible_skin_by_hand():
+    parse = torch.zeros(5, 7, dtype=torch.long)
+    parse[:, :4] = 14
+    parse[0, 5], parse[2, 5] = 15, 10
+    assert visible_skin(parse)[0].int().tolist() == [[1, 1, 1, 0, 0, 0, 0]] * 5
+
+
+def test_skin_that_shows_comes_from_the_photograph_unless_the_garment_lies_on_it(people):
+    torch.manual_seed(3)
+    network = TOM(SMALL).eval()
+    with torch.no_grad():
+        batch = batch_of(people, SMALL)
+        painted = network(batch)
+        kept = network(replace(batch, skin=visible_skin(people.parse)))
+    skin = (visible_skin(people.parse) > 0.5) & (batch.kept < 0.5)
+    assert skin.any() and not batch.skin.any()
+    mask = painted.composition_mask
+    wished = mask * batch.warped + (1 - mask) * people.person
+    assert torch.allclose(kept.tryon[skin.expand(-1, 3, -1, -1)], wished[skin.expand(-1, 3, -1, -1)])
+    assert torch.equal(kept.tryon[~skin.expand(-1, 3, -1, -1)], painted.tryon[~skin.expand(-1, 3, -1, -1)])
+    assert torch.equal(kept.rendered, painted.rendered)
 
 
 def test_config_is_checked():
@@ -263,7 +287,9 @@ def test_a_system_with_and_without_the_module():
     system = load_system("cp-vton", weights=None)
     result = system.try_on(sample)
     assert result.coarse.shape == result.tryon.shape == (3, *SIZE) and result.composition_mask.shape == (1, *SIZE)
+    assert system.keep_skin and not load_system("cp-vton", weights=None, config="paper").keep_skin
     bare = system.without_tom()
+    assert not bare.keep_skin
     assert set(bare.stages) == {"gmm"} and bare.try_on(sample).coarse is None
     assert torch.equal(bare.try_on(sample).warped, result.warped)
     both = system.try_on(collate([sample, exact_sample(1)[0]]))

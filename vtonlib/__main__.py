@@ -74,50 +74,122 @@ def cropped(picture, padding: tuple[int, int, int, int]):
     return picture[..., top : height - bottom, left : width - right]
 
 
-def train_gmm(arguments: argparse.Namespace) -> None:
-    """Train the geometric matching module of CP-VTON; started again, it goes on where it stopped."""
-    from dataclasses import replace
+# What can be trained: stage -> the module with RECIPES and the function, that function, what else it is told.
+TRAINABLE = {
+    "gmm": ("vtonlib.systems.cp_vton_training", "train_gmm"),
+    "tom": ("vtonlib.systems.tom_training", "train_tom"),
+    "viton-mask": ("vtonlib.systems.viton_training", "train_mask"),
+    "matcher": ("vtonlib.systems.matcher_training", "train_matcher"),
+    "features": ("vtonlib.systems.features_training", "train_features"),
+}
+# Fields of a recipe that have an argument of their own; None leaves the recipe's value.
+RECIPE_CHOICES = (
+    "mask_weight",
+    "flow_weight",
+    "l1_weight",
+    "perceptual_weight",
+    "mask_loss",
+    "features",
+    "kept",
+    "size",
+)
 
-    from vtonlib.systems.cp_vton_training import RECIPES, train_gmm
 
-    recipe = RECIPES[arguments.profile]
-    changes = {"device": arguments.device, "seed": arguments.seed}
-    stages = [replace(stage, **changes) for stage in recipe.stages]
-    if arguments.steps is not None:
-        if len(arguments.steps) != len(stages):
-            raise ValueError(f"--steps: expected {len(stages)} numbers, one a stage, got {len(arguments.steps)}")
-        stages = [replace(stage, steps=steps) for stage, steps in zip(stages, arguments.steps, strict=True)]
-    weights = {"mask_weight": arguments.mask_weight, "flow_weight": arguments.flow_weight}
-    weights = {name: value for name, value in weights.items() if value is not None}
-    path = train_gmm(
-        arguments.data,
-        arguments.out,
-        recipe=replace(recipe, stages=tuple(stages), **weights),
-        command=shlex.join(["python", "-m", "vtonlib", *arguments.words]),
+def train(arguments: argparse.Namespace) -> None:
+    """Train one network; started again with the same folder, it goes on where it stopped.
+
+    `torchrun --nproc_per_node 2 -m vtonlib train ...` shares every batch between two processes.
+    """
+    from dataclasses import fields, replace
+    from importlib import import_module
+
+    from vtonlib.parallel import is_main_process, launcher
+
+    module = import_module(TRAINABLE[arguments.stage][0])
+    recipe = module.RECIPES[arguments.profile]
+    known = {field.name for field in fields(recipe)}
+    given = {name: getattr(arguments, name, None) for name in RECIPE_CHOICES}
+    changes = {name: value for name, value in given.items() if value is not None and name in known}
+    if "stages" in known:
+        changes["stages"] = trained_stages(recipe.stages, arguments)
+    else:
+        changes["stage"] = trained_stages((recipe.stage,), arguments)[0]
+    named = {"name": arguments.name} if arguments.stage == "features" else {}
+    path = getattr(module, TRAINABLE[arguments.stage][1])(
+        data_root=arguments.data,
+        out=arguments.out,
+        recipe=replace(recipe, **changes),
+        command=shlex.join([*launcher(), "-m", "vtonlib", *arguments.words]),
         weights=arguments.weights,
         limit=arguments.limit,
+        **named,
     )
-    print(f"weights: {path} ({path.stat().st_size / 2**20:.2f} MB)")
+    if is_main_process():
+        print(f"weights: {path} ({path.stat().st_size / 2**20:.2f} MB)")
+
+
+def trained_stages(stages, arguments: argparse.Namespace) -> tuple:
+    """The recipe's stages with the device, seed and steps of the command line."""
+    from dataclasses import replace
+
+    stages = tuple(replace(stage, device=arguments.device, seed=arguments.seed) for stage in stages)
+    if arguments.steps is None:
+        return stages
+    if len(arguments.steps) != len(stages):
+        raise ValueError(f"--steps: expected {len(stages)} numbers, one a stage, got {len(arguments.steps)}")
+    return tuple(replace(stage, steps=steps) for stage, steps in zip(stages, arguments.steps, strict=True))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Print the table of the warp on paired samples and, with --out, write it."""
+    """Print the table of a system and, with --out, write SYSTEM-warp.json or SYSTEM-tryon.json, and all rows as CSV.
+
+    warp: the geometric matching module, on paired samples, beside no warp, the best affine map, the oracle and, where
+    the data set allows it, VITON's shape contexts and a matcher. try-on: the pictures, beside the baselines.
+    """
     from vtonlib.data import open_dataset
-    from vtonlib.evaluation import evaluate_warp
+    from vtonlib.evaluation_tables import provenance
     from vtonlib.systems import load_system
 
     system = load_system(arguments.system, arguments.weights, arguments.config, arguments.device)
     dataset = open_dataset(arguments.data, split=arguments.split, pairing="paired", size=arguments.size)
-    result = evaluate_warp(
-        system.stages["gmm"], dataset, limit=arguments.limit, silhouette=arguments.silhouette, progress=True
-    )
+    result = (evaluated_warp if arguments.what == "warp" else evaluated_tryon)(system, dataset, arguments)
     print(result.table())
     if arguments.out is not None:
-        about = {
-            "data": {"split": arguments.split, "studio": getattr(dataset.source, "recipe", None)},
-            "weights": {key: value for key, value in system.metadata["gmm"].items() if key != "recipe"},
+        command = shlex.join(["python", "-m", "vtonlib", *arguments.words])
+        stem = f"{arguments.system}-{arguments.what.replace('-', '')}"
+        print("written:", *result.write(arguments.out, provenance(system, dataset, command), stem=stem))
+
+
+def evaluated_warp(system, dataset, arguments: argparse.Namespace):
+    """`evaluate --what warp`."""
+    from vtonlib.evaluation import evaluate_warp
+    from vtonlib.systems.matcher_training import load_matcher, matcher_grid
+    from vtonlib.systems.viton import load_mask_predictor
+
+    others = {}
+    if arguments.baselines:
+        device = system.device
+        matcher = load_matcher(device=device)
+        others = {
+            "target_mask": load_mask_predictor(device=device).predict,
+            "matcher": lambda batch: matcher_grid(matcher, batch),
         }
-        print("written:", *result.write(arguments.out, about))
+    return evaluate_warp(
+        system.stages["gmm"], dataset, limit=arguments.limit, silhouette=arguments.silhouette, progress=True, **others
+    )
+
+
+def evaluated_tryon(system, dataset, arguments: argparse.Namespace):
+    """`evaluate --what try-on`; a system whose warp can be laid on by the parse alone is measured so, too."""
+    from vtonlib.evaluation_tryon import evaluate_tryon
+
+    systems = {system.name: system}
+    if "tom" in system.stages:
+        systems["warp only"] = system.without_tom()
+    return evaluate_tryon(
+        systems, dataset.source.root, pairing=arguments.pairing, split=arguments.split, size=arguments.size,
+        limit=arguments.limit, device=system.device, progress=True,
+    )  # fmt: skip
 
 
 def studio(arguments: argparse.Namespace) -> None:
@@ -149,28 +221,17 @@ def parser() -> argparse.ArgumentParser:
     _samples(command)
     command.set_defaults(run=try_on)
 
-    command = commands.add_parser("train", help="train a stage of a system")
-    stages = command.add_subparsers(dest="stage", required=True, metavar="STAGE")
-    command = stages.add_parser("gmm", help="CP-VTON's geometric matching module", description=train_gmm.__doc__)
-    command.add_argument("--data", type=Path, required=True, help="folder of a data set with a train split")
-    command.add_argument("--out", type=Path, required=True, help="folder of the run: states, logs, pictures, weights")
-    command.add_argument("--profile", choices=("smoke", "laptop", "gpu", "paper"), default="laptop")
-    command.add_argument("--steps", type=positive, nargs="+", help="steps of each stage instead of the profile's")
-    command.add_argument("--mask-weight", type=not_negative, help="of the masks' distance; 0 = as in the paper")
-    command.add_argument(
-        "--flow-weight", type=not_negative, help="of the distance to the true flow; 0 = as in the paper"
-    )
-    command.add_argument("--limit", type=positive, help="use only the first so many samples")
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    command.add_argument("--weights", type=Path, help="where the weights go; default OUT/cp-vton-gmm.safetensors")
-    command.set_defaults(run=train_gmm)
+    command = commands.add_parser("train", help="train one network of a system")
+    _train(command.add_subparsers(dest="stage", required=True, metavar="STAGE"))
 
-    command = commands.add_parser("evaluate", help="measure a warp against the truth", description=evaluate.__doc__)
+    command = commands.add_parser("evaluate", help="measure a system against the truth", description=evaluate.__doc__)
     _system(command)
     command.add_argument("--data", type=Path, required=True, help="folder of a data set with paired samples")
-    command.add_argument("--out", type=Path, help="folder for warp.csv and warp.json")
-    command.add_argument("--silhouette", action="store_true", help="also the best spline for the outline (slow)")
+    command.add_argument("--what", choices=("warp", "try-on"), default="warp")
+    command.add_argument("--out", type=Path, help="folder for the results")
+    command.add_argument("--pairing", choices=("paired", "unpaired", "both"), default="both", help="of try-on")
+    command.add_argument("--silhouette", action="store_true", help="of warp: the best spline for the outline (slow)")
+    command.add_argument("--baselines", action="store_true", help="of warp: shape contexts and the matcher (slow)")
     _samples(command)
     command.set_defaults(run=evaluate)
 
@@ -183,6 +244,43 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--processes", type=positive, help="worker processes, by default one a core")
     command.set_defaults(run=studio)
     return top
+
+
+def _train(stages) -> None:
+    """The arguments of `train STAGE`."""
+
+    def add(name: str, about: str, profiles: tuple[str, ...] = ("smoke", "laptop", "gpu")) -> argparse.ArgumentParser:
+        command = stages.add_parser(name, help=about, description=f"Train {about}. {train.__doc__}")
+        command.add_argument("--data", type=Path, required=True, help="folder of a data set with a train split")
+        command.add_argument(
+            "--out", type=Path, required=True, help="folder of the run: states, logs, pictures, weights"
+        )
+        command.add_argument("--profile", choices=profiles, default="laptop")
+        command.add_argument("--steps", type=positive, nargs="+", help="steps of each stage instead of the profile's")
+        command.add_argument("--limit", type=positive, help="use only the first so many samples")
+        command.add_argument("--seed", type=int, default=0)
+        command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+        command.add_argument("--weights", type=Path, help="where the weights go; by default a file in OUT")
+        command.set_defaults(run=train)
+        return command
+
+    command = add("gmm", "CP-VTON's geometric matching module", ("smoke", "laptop", "gpu", "paper"))
+    command.add_argument("--mask-weight", type=not_negative, help="of the masks' distance; 0 = as in the paper")
+    command.add_argument(
+        "--flow-weight", type=not_negative, help="of the distance to the true flow; 0 = as in the paper"
+    )
+    command = add("tom", "CP-VTON's try-on module", ("smoke", "laptop", "gpu", "paper"))
+    command.add_argument("--l1-weight", type=not_negative)
+    command.add_argument("--perceptual-weight", type=not_negative)
+    command.add_argument("--mask-weight", type=not_negative)
+    command.add_argument(
+        "--mask-loss", choices=("paper", "released", "worn"), help="what the composition mask is held to"
+    )
+    command.add_argument("--features", choices=("course", "vgg19"), help="network of the perceptual loss")
+    add("viton-mask", "the garment mask that VITON's shape contexts aim at, from the person representation")
+    add("matcher", "affine-then-TPS matching on synthetic transformations")
+    command = add("features", "a feature network: course (for losses) or judge (for measuring)")
+    command.add_argument("--name", choices=("course", "judge"), required=True)
 
 
 def _system(command: argparse.ArgumentParser) -> None:

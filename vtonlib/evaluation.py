@@ -6,8 +6,14 @@ nearest to the true flow, a ceiling of every spline of that size for the flow's 
 spline that fills the worn garment's outline while staying near the true flow, a ceiling for the overlap; `affine`, the
 affine map nearest to the flow; and `identity`, no warp at all. What needs the true flow is left out without it.
 
+VITON's warp is measured too where a `target_mask` is given, a function that predicts from what a user has where the
+garment will be on the person: `shape-context` is fitted to that prediction, `shape-context, true mask` to the mask of
+the worn garment, so that the two show what the prediction costs. A sample on which it fails (too few boundary points)
+is a row of NaN with `failed`; means are over the others, and the table says how many there were.
+
 Convention: masks are 1 on the garment; flow errors are in pixels of the in-shop picture at the evaluated size; L1 and
-SSIM are on RGB in [0,1] over the visible pixels of the worn garment, the warped garment being on white.
+SSIM are on RGB in [0,1] over the visible pixels of the worn garment, the warped garment being on white; `tv` is the
+total variation norm of that picture, which says nothing about the truth.
 """
 
 from __future__ import annotations
@@ -15,7 +21,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,19 +35,27 @@ from vtonlib.sample import TryOnSample, collate
 from vtonlib.systems.cp_vton import GMMBatch, gmm_batch
 from vtonlib.warp import (
     GMM,
+    TooFewBoundaryPoints,
     TPSGrid,
     flow_to_grid,
     fold_overs,
     grid_to_flow,
     mask_oracle_tps,
     oracle_tps,
+    picture_total_variation,
     pixel_centres,
+    shape_context_tps,
     warp_image,
 )
 
-METHODS = ("learned", "oracle", "silhouette", "affine", "identity")
+METHODS = (
+    "learned", "matcher, worn picture", "shape-context", "shape-context, true mask", "oracle", "silhouette", "affine",
+    "identity",
+)  # fmt: skip
 SILHOUETTE_FLOW = 0.03  # weight of a pixel of flow error against a share of the worn area, see `mask_oracle_tps`
-NUMBERS = ("iou", "flow_mean", "flow_median", "within_3", "l1", "ssim", "folded")
+NUMBERS = ("iou", "flow_mean", "flow_median", "within_3", "l1", "ssim", "folded", "tv")
+GridOf = Callable[[GMMBatch], Tensor]  # a warp as a grid (B,H,W,2) in the convention of the GMM that is measured
+TargetMask = Callable[[GMMBatch], Tensor]  # predicts where the garment will be worn, (B,1,H,W) in [0,1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +103,40 @@ def best_affine(flow: Tensor, visible: Tensor, *, align_corners: bool = False) -
     return torch.stack(grids).to(flow)
 
 
-def warp_grids(gmm: GMM, batch: GMMBatch, *, silhouette: bool = False) -> dict[str, Tensor]:
-    """The grid (B,H,W,2) of every method that this batch allows, in the coordinate convention of the GMM."""
+def shape_context_grid(garment_mask: Tensor, target_mask: Tensor, *, align_corners: bool) -> Tensor:
+    """`shape_context_tps` as a grid (B,H,W,2); NaN for a sample whose outlines have too few points."""
+    grids = []
+    for garment, target in zip(garment_mask.split(1), target_mask.split(1), strict=True):
+        try:
+            grids.append(shape_context_tps(garment, target, align_corners=align_corners).grid)
+        except TooFewBoundaryPoints:
+            grids.append(target.new_full((1, *target.shape[2:], 2), torch.nan))
+    return torch.cat(grids)
+
+
+def warp_grids(
+    gmm: GMM,
+    batch: GMMBatch,
+    *,
+    silhouette: bool = False,
+    target_mask: TargetMask | None = None,
+    matcher: GridOf | None = None,
+) -> dict[str, Tensor]:
+    """The grid (B,H,W,2) of every method that this batch allows, in the coordinate convention of the GMM.
+
+    silhouette, target_mask, matcher: see `evaluate_warp`. A grid is NaN where its method failed on a sample.
+    """
     align_corners, size = gmm.config.align_corners, tuple(batch.worn.shape[2:])
     identity = pixel_centres(size, align_corners=align_corners, device=batch.worn.device)
     grids = {
         "learned": gmm(batch.agnostic, batch.garment).grid,
         "identity": identity.expand(len(batch), -1, -1, -1),
     }
+    if matcher is not None:
+        grids["matcher, worn picture"] = matcher(batch)
+    if target_mask is not None:
+        for method, mask in (("shape-context", target_mask(batch)), ("shape-context, true mask", batch.worn_mask)):
+            grids[method] = shape_context_grid(batch.garment_mask, mask, align_corners=align_corners)
     if batch.flow is not None:
         visible = visible_garment(batch)
         fit = {"grid_size": gmm.config.grid_size, "extent": gmm.config.extent, "align_corners": align_corners}
@@ -117,8 +157,13 @@ def visible_garment(batch: GMMBatch) -> Tensor:
 
 
 def measure_grid(grid: Tensor, batch: GMMBatch, *, align_corners: bool) -> dict[str, list[float]]:
-    """All of NUMBERS for a warp of a batch, one value a sample; NaN where a number can't be had."""
+    """All of NUMBERS for a warp of a batch, one value a sample; NaN where a number can't be had.
+
+    A sample whose grid is not finite has no warp, so all of its numbers are NaN.
+    """
     size, visible = tuple(batch.garment.shape[2:]), visible_garment(batch)
+    failed = ~grid.isfinite().all((1, 2, 3))
+    grid = torch.where(failed[:, None, None, None], 0.0, grid)
     mask = warp_image(batch.garment_mask, grid, padding="zeros", align_corners=align_corners)
     warped = warp_image(batch.garment, grid, padding="border", align_corners=align_corners)
     laid = mask > 0.5 if batch.hidden is None else (mask > 0.5) & (batch.hidden < 0.5)  # worn is white there as well
@@ -129,17 +174,19 @@ def measure_grid(grid: Tensor, batch: GMMBatch, *, align_corners: bool) -> dict[
         "l1": masked_l1(shown, worn, visible),
         "ssim": masked_ssim(shown, worn, visible),
         "folded": fold_overs(grid, batch.worn_mask[:, 0]),
+        "tv": picture_total_variation(shown),
     }
     if batch.flow is not None:
         errors = flow_error(grid_to_flow(grid, size, align_corners=align_corners), batch.flow, visible)
         numbers |= {"flow_mean": errors.mean, "flow_median": errors.median, "within_3": errors.within_3}
-    nothing = torch.full((len(batch),), torch.nan)
-    return {name: numbers.get(name, nothing).tolist() for name in NUMBERS}
+    nothing = torch.full((len(batch),), torch.nan, device=grid.device)
+    return {name: torch.where(failed, torch.nan, numbers.get(name, nothing)).tolist() for name in NUMBERS}
 
 
 @dataclass(frozen=True, kw_only=True)
 class WarpEvaluation:
-    """Numbers of a warp. rows: one dict for each sample and method, with `name`, `garment`, `method` and NUMBERS."""
+    """Numbers of a warp. rows: one dict for each sample and method, with `name`, `garment`, `method`, `failed` (there
+    was no warp) and NUMBERS."""
 
     rows: list[dict]
     size: tuple[int, int]
@@ -152,6 +199,12 @@ class WarpEvaluation:
     def methods(self) -> list[str]:
         """The methods that were measured, in the order of METHODS."""
         return [method for method in METHODS if any(row["method"] == method for row in self.rows)]
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """For each method that failed somewhere, on how many samples. Its means are over the others."""
+        counts = {method: sum(row["failed"] for row in self.rows if row["method"] == method) for method in self.methods}
+        return {method: count for method, count in counts.items() if count}
 
     def summary(self) -> dict[str, dict[str, Estimate]]:
         """For each method the mean of every number, and `iou_share`: its IoU as a share of the oracle's."""
@@ -169,14 +222,17 @@ class WarpEvaluation:
         names = list(next(iter(summary.values())))
         samples = len(self.column(self.methods[0], "iou"))
         lines = [f"{samples} samples at {self.size[0]}x{self.size[1]}; mean [bootstrap 95% interval]"]
-        lines.append("".join([f"{'method':<10}", *(f"{name:>24}" for name in names)]))
+        width = max(map(len, self.methods)) + 2
+        lines.append("".join([f"{'method':<{width}}", *(f"{name:>34}" for name in names)]))
         for method, numbers in summary.items():
             cells = [f"{value.mean:.4g} [{value.low:.4g}, {value.high:.4g}]" for value in numbers.values()]
-            lines.append("".join([f"{method:<10}", *(f"{cell:>24}" for cell in cells)]))
+            lines.append("".join([f"{method:<{width}}", *(f"{cell:>34}" for cell in cells)]))
+        for method, count in self.failures.items():
+            lines.append(f"{method} failed on {count} of {samples} samples; its numbers are means over the others")
         return "\n".join(lines)
 
-    def write(self, folder: str | Path, about: dict | None = None) -> list[Path]:
-        """Write warp.csv (rows) and warp.json (summary, and `about`: weights, data) into a folder, atomically."""
+    def write(self, folder: str | Path, about: dict | None = None, *, stem: str = "warp") -> list[Path]:
+        """Write STEM.csv (rows) and STEM.json (summary, and `about`: weights, data) into a folder, atomically."""
         folder = Path(folder)
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(self.rows[0]), lineterminator="\n")
@@ -189,8 +245,11 @@ class WarpEvaluation:
             }
             for method, numbers in self.summary().items()
         }
-        report = {"size": list(self.size), "summary": summary, **(about or {})}
-        contents = {"warp.csv": text.getvalue(), "warp.json": json.dumps(report, indent=1, allow_nan=False) + "\n"}
+        report = {"size": list(self.size), "failures": self.failures, "summary": summary, **(about or {})}
+        contents = {
+            f"{stem}.csv": text.getvalue(),
+            f"{stem}.json": json.dumps(report, indent=1, allow_nan=False) + "\n",
+        }
         for name, content in contents.items():
             with replacing(folder / name) as temporary:
                 temporary.write_text(content, encoding="utf-8", newline="")
@@ -209,12 +268,18 @@ def evaluate_warp(
     batch_size: int = 8,
     limit: int | None = None,
     silhouette: bool = False,
+    target_mask: TargetMask | None = None,
+    matcher: GridOf | None = None,
     progress: bool = False,
 ) -> WarpEvaluation:
     """Measure a geometric matching module, in eval mode, on paired samples (see the module's docstring).
 
     dataset: what `open_dataset(root, split="test", pairing="paired")` gives; limit: only the first so many;
-    silhouette: measure that ceiling too, which takes about half a second a sample.
+    silhouette: measure that ceiling too, which takes about half a second a sample;
+    target_mask: measure VITON's shape-context warp too, from a batch's predicted mask (B,1,H,W) in [0,1] of the worn
+    garment and from the true one, for example `load_mask_predictor(...).predict`; about half a second a sample too;
+    matcher: measure a matcher of pictures too, which is shown what the person wears (so it is no rival, but a look at
+    what training on synthetic warps gives): for example `lambda batch: matcher_grid(load_matcher(), batch)`.
     The module's device is used. Raises ValueError for an empty data set and for what a sample lacks.
     """
     import sys
@@ -233,9 +298,11 @@ def evaluate_warp(
     ):
         samples = collate([dataset[index] for index in range(first, min(first + batch_size, count))])
         batch = gmm_batch(samples, device=device)
-        for method, grid in warp_grids(gmm, batch, silhouette=silhouette).items():
+        grids = warp_grids(gmm, batch, silhouette=silhouette, target_mask=target_mask, matcher=matcher)
+        for method, grid in grids.items():
             numbers = measure_grid(grid, batch, align_corners=gmm.config.align_corners)
             for index, (name, garment) in enumerate(zip(samples.name, samples.garment.name, strict=True)):
                 values = {number: column[index] for number, column in numbers.items()}
-                rows.append({"name": name, "garment": garment, "method": method, **values})
+                failed = not bool(grid[index].isfinite().all())
+                rows.append({"name": name, "garment": garment, "method": method, "failed": failed, **values})
     return WarpEvaluation(rows=rows, size=samples.size)

@@ -11,10 +11,12 @@ Convention: masks are 1 on the thing they are named after; above 0.5 is 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate, normalize
 
 WINDOW_MARGIN = 5  # half of the 11x11 window: how far from the border it lies wholly inside
 
@@ -96,6 +98,85 @@ def masked_psnr(prediction: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """`psnr` over the pixels of `mask`, (B, H, W) or (B, 1, H, W); NaN where it is empty."""
     _check_pictures(prediction, target)
     return -10 * _mean_over((prediction - target).square(), mask).log10()
+
+
+def region_numbers(
+    prediction: Tensor, target: Tensor, regions: Mapping[str, Tensor | None]
+) -> dict[str, dict[str, Tensor]]:
+    """`ssim`, `psnr` and `l1` of several regions at once: region -> {"ssim", "psnr", "l1"} -> (B,).
+
+    The maps behind the numbers are computed once, which is what takes the time. regions: masks (B, H, W) or (B, 1, H,
+    W), measured as `masked_ssim`, `masked_psnr`, `masked_l1` do; None is the whole picture, as `ssim`, `psnr`, `l1` do.
+    Raises ValueError as they do.
+    """
+    _check_pictures(prediction, target)
+    if min(prediction.shape[2:]) < 2 * WINDOW_MARGIN + 1:
+        raise ValueError(f"region_numbers: expected pictures of 11x11 or more, got {tuple(prediction.shape[2:])}")
+    inside, difference = slice(WINDOW_MARGIN, -WINDOW_MARGIN), prediction - target
+    similarity, distance, squared = _ssim_map(prediction, target), difference.abs(), difference.square()
+    numbers = {}
+    for name, mask in regions.items():
+        numbers[name] = {
+            "ssim": _mean_over(similarity[..., inside, inside] if mask is None else similarity, mask),
+            "psnr": -10 * _mean_over(squared, mask).log10(),
+            "l1": _mean_over(distance, mask),
+        }
+    return numbers
+
+
+Features = Callable[[Tensor], Sequence[Tensor]]
+
+
+def unit_features(picture: Tensor, features: Features) -> list[Tensor]:
+    """What a feature network sees of a picture, each place's channel vector scaled to unit length.
+
+    picture (B, 3, H, W) in [0, 1]; features: (B, 3, H, W) in [-1, 1] -> maps (B, C_l, h_l, w_l), shallow to deep. A
+    vector of length 0 stays 0. Source: Zhang et al. 2018, section 3. Raises ValueError for another range, or for what
+    is no list of maps.
+    """
+    _check_pictures(picture, picture)
+    maps = list(features(picture * 2 - 1))
+    if not maps or any(one.ndim != 4 or len(one) != len(picture) for one in maps):
+        raise ValueError(f"features: expected maps ({len(picture)}, C, h, w), got {[tuple(one.shape) for one in maps]}")
+    return [normalize(one, dim=1, eps=1e-10) for one in maps]
+
+
+def unit_feature_maps(prediction: Sequence[Tensor], target: Sequence[Tensor]) -> list[Tensor]:
+    """Squared distance (B, h_l, w_l) between two results of `unit_features`, a map for each layer."""
+    return [(one - other).square().sum(1) for one, other in zip(prediction, target, strict=True)]
+
+
+def unit_feature_mean(maps: Sequence[Tensor], mask: Tensor | None = None) -> Tensor:
+    """Mean (B,) of the maps of `unit_feature_maps` over their places, then over the layers.
+
+    mask (B, H, W) or (B, 1, H, W) of the picture's size: reduced to the size of each layer by area, it says how much
+    a place counts there. NaN for a sample whose mask is empty.
+    """
+    if mask is None:
+        return torch.stack([one.mean((1, 2)) for one in maps]).mean(0)
+    if len(mask) != len(maps[0]) or mask.numel() != len(mask) * mask.shape[-2] * mask.shape[-1]:
+        raise ValueError(f"mask: expected ({len(maps[0])}, H, W), got {tuple(mask.shape)}")
+    counted, layers = (mask.reshape(len(mask), 1, *mask.shape[-2:]) > 0.5).to(maps[0].dtype), []
+    for one in maps:
+        weight = interpolate(counted, tuple(one.shape[1:]), mode="area")[:, 0]
+        layers.append((one * weight).sum((1, 2)) / weight.sum((1, 2)))
+    return torch.stack(layers).mean(0)
+
+
+def perceptual_distance(prediction: Tensor, target: Tensor, features: Features, mask: Tensor | None = None) -> Tensor:
+    """How differently a feature network sees two pictures, (B,): 0 for equal ones, at most 4.
+
+    prediction, target (B, 3, H, W) in [0, 1]; features: (B, 3, H, W) in [-1, 1] -> maps (B, C_l, h_l, w_l), shallow to
+    deep, for example `vtonlib.features.load_features("judge")`. At each place the channel vector is scaled to unit
+    length; the squared difference is summed over channels, averaged over places and then over layers. mask (B, H, W) or
+    (B, 1, H, W): only there (see `unit_feature_mean`); what the network sees reaches beyond it. NaN where it is empty.
+
+    Source: LPIPS (Zhang et al. 2018, equation 1) with the weights of all channels alike, as none are learned here; its
+    values can't be put beside published ones. Raises ValueError for other ranges or shapes.
+    """
+    _check_pictures(prediction, target)
+    maps = unit_feature_maps(unit_features(prediction, features), unit_features(target, features))
+    return unit_feature_mean(maps, mask)
 
 
 def iou(mask_a: Tensor, mask_b: Tensor, ignore: Tensor | None = None) -> Tensor:

@@ -41,7 +41,9 @@ FILES = {"gmm": "cp-vton-gmm.safetensors", "tom": "cp-vton-tom.safetensors"}
 class CPVTON:
     """The CP-VTON system: `stages["gmm"]` warps, `stages["tom"]` paints and composes.
 
-    tom None: there is no such stage, and `composite` lays the warped garment on the photograph.
+    tom None: there is no such stage, and `composite` lays the warped garment on the photograph. keep_skin: beneath the
+    garment, skin that the photograph shows is taken from there (see `tom.visible_skin`), for a module whose `kept` is
+    "agnostic"; those of the papers paint all skin.
     metadata: of the weights files, by stage. Works at the size of the sample it is given, which the networks must be
     able to halve (multiples of 32 for the course's, of 64 for the paper's, whose size is 256x192).
     """
@@ -49,12 +51,19 @@ class CPVTON:
     name = "cp-vton"
 
     def __init__(
-        self, *, gmm: GMM, tom: TOM | None = None, device: torch.device, metadata: dict[str, dict] | None = None
+        self,
+        *,
+        gmm: GMM,
+        tom: TOM | None = None,
+        device: torch.device,
+        metadata: dict[str, dict] | None = None,
+        keep_skin: bool = True,
     ) -> None:
         self.stages: dict[str, nn.Module] = {"gmm": gmm.to(device).eval()}
         if tom is not None:
             self.stages["tom"] = tom.to(device).eval()
         self.device = device
+        self.keep_skin = keep_skin and tom is not None and tom.config.kept == "agnostic"
         self.metadata = {stage: (metadata or {}).get(stage, {}) for stage in self.stages}
 
     def without_tom(self) -> CPVTON:
@@ -87,7 +96,7 @@ class CPVTON:
             tryon, composition_mask = composite(person, parse, warped, main_piece(warped_mask))
             return {"tryon": tryon, "composition_mask": composition_mask}
         tom = self.stages["tom"]
-        painted = tom(tom_batch(batch, warped, warped_mask, tom.config, device=self.device))
+        painted = tom(tom_batch(batch, warped, warped_mask, tom.config, keep_skin=self.keep_skin, device=self.device))
         return {
             "tryon": painted.tryon,
             "coarse": painted.rendered,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import max_pool2d
 
 from vtonlib.labels import ARM_LABELS, HEAD_LABELS, LIP_INDEX, TOP_LABELS
 from vtonlib.nets import UNet, UNetConfig
@@ -22,6 +23,7 @@ from vtonlib.represent.person import label_mask
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.cp_vton_warp import main_piece
 
+SKIN_LABELS = (*ARM_LABELS, LIP_INDEX["neck"])
 # Labels whose pixels the network is shown. CP-VTON: the head. CP-VTON+: also trousers, skirt and legs.
 KEPT_LABELS = {"head": HEAD_LABELS, "head-and-lower": (*HEAD_LABELS, 9, 12, 16, 17)}
 KEPT = (*KEPT_LABELS, "agnostic")
@@ -67,12 +69,15 @@ class TOMBatch:
 
     agnostic (B,C,H,W) in [-1,1]: the person without garment, C = config.in_channels less the garment's 3 (and its
     mask); kept (B,1,H,W) in {0,1}: pixels that the result takes from the photograph (0 everywhere unless `kept` is
-    "agnostic"); warped (B,3,H,W) in [-1,1] and warped_mask (B,1,H,W) in [0,1]; person (B,3,H,W) in [-1,1]: the
-    photograph, which for paired samples is the target; worn_mask (B,1,H,W) in {0,1}: the garment that it shows.
+    "agnostic"); skin (B,1,H,W) in {0,1}: where the photograph takes the place of what the network painted, see
+    `visible_skin` (0 everywhere while it is trained); warped (B,3,H,W) in [-1,1] and warped_mask (B,1,H,W) in [0,1];
+    person (B,3,H,W) in [-1,1]: the photograph, which for paired samples is the target; worn_mask (B,1,H,W) in {0,1}:
+    the garment that it shows.
     """
 
     agnostic: Tensor
     kept: Tensor
+    skin: Tensor
     warped: Tensor
     warped_mask: Tensor
     person: Tensor
@@ -102,6 +107,17 @@ def kept_pixels(sample: TryOnSample) -> Tensor:
     return kept.to(sample.person.dtype)
 
 
+def visible_skin(parse: Tensor) -> Tensor:
+    """Where a photograph shows arms or neck, a pixel away from anything else: parse (...,H,W) -> (...,1,H,W) in {0,1}.
+
+    The network does not see them, as their outline gives the old sleeves away, so it paints arms anew even where they
+    were bare. Once it has said where the new garment lies, they can be had from the photograph. The pixel less is for
+    the rim, whose colours are mixed with those of the old sleeve. Not in the paper.
+    """
+    other = 1 - label_mask(parse, SKIN_LABELS).float()
+    return 1 - max_pool2d(other.reshape(-1, 1, *parse.shape[-2:]), 3, 1, 1).reshape(other.shape)
+
+
 def tom_agnostic(sample: TryOnSample, config: TOMConfig) -> tuple[Tensor, Tensor]:
     """The person as the try-on module sees it, and what it keeps: see `TOMBatch`. sample: a collated batch."""
     representation = person_representation(sample) * 2 - 1  # 18 joints, body shape, head
@@ -119,11 +135,13 @@ def tom_batch(
     warped_mask: Tensor,
     config: TOMConfig,
     *,
+    keep_skin: bool = False,
     device: str | torch.device = "cpu",
 ) -> TOMBatch:
     """The try-on module's inputs and target, from a collated batch and its warped garments (see `warp_garment`).
 
-    Of a warped mask only the main piece is kept. Raises ValueError, naming the sample, for a missing parse or pose.
+    Of a warped mask only the main piece is kept. keep_skin: see `visible_skin`; not for training, where every arm would
+    be taken from the photograph and none be learned. Raises ValueError, naming the sample, for a missing parse or pose.
     """
     batch.require("parse", "pose")
     batch = replace(batch, **{name: getattr(batch, name).to(device) for name in ("person", "parse", "pose")})
@@ -131,6 +149,7 @@ def tom_batch(
     return TOMBatch(
         agnostic=agnostic,
         kept=kept,
+        skin=visible_skin(batch.parse).to(batch.person.dtype) if keep_skin else torch.zeros_like(kept),
         warped=warped,
         warped_mask=main_piece(warped_mask),
         person=batch.person,
@@ -155,11 +174,12 @@ class TOM(nn.Module):
         self.unet = UNet(unet)
 
     def forward(self, batch: TOMBatch) -> TOMOutput:
-        """Paint and compose; kept pixels are the photograph's. Raises ValueError as `UNet` does."""
+        """Paint and compose; kept pixels, and skin beneath, are the photograph's. Raises ValueError as `UNet` does."""
         masks = [batch.warped_mask * 2 - 1] if self.config.garment_mask else []
         raw = self.unet(torch.cat([batch.agnostic, batch.warped, *masks], 1))
         rendered, composition_mask = torch.tanh(raw[:, :3]), torch.sigmoid(raw[:, 3:])
-        composed = compose(rendered, batch.warped, composition_mask)
+        beneath = batch.skin * batch.person + (1 - batch.skin) * rendered
+        composed = compose(beneath, batch.warped, composition_mask)
         tryon = batch.kept * batch.person + (1 - batch.kept) * composed
         return TOMOutput(rendered=rendered, composition_mask=composition_mask, tryon=tryon)
 
