@@ -579,3 +579,12 @@ def test_fold_overs_and_total_variation():
     assert float(fold_overs(folded, mask)) == 0
     stretched = identity * torch.tensor([1.5, 1.0])
     assert float(warp.total_variation(stretched, align_corners=True)) == pytest.approx(0.5 * 2 / 5, rel=1e-5)
+
+
+def test_total_variation_of_pictures():
+    picture = torch.ones(2, 3, 4, 5)
+    picture[1, :, 1, 2] = 0.25  # one dark pixel: two differences across, two down
+    expected = 2 * 0.75 / (4 * 4) + 2 * 0.75 / (3 * 5)
+    torch.testing.assert_close(warp.picture_total_variation(picture), torch.tensor([0.0, expected]))
+    stripes = (torch.arange(6) % 2).float().expand(1, 3, 4, 6)
+    assert warp.picture_total_variation(stripes) == 1 and warp.picture_total_variation(stripes.mT) == 1
