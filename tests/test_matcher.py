@@ -424,12 +424,12 @@ def test_grid_distance_is_in_pixels_of_the_picture_that_is_read():
 
 @pytest.mark.parametrize("loss", [parameter_loss, grid_loss])
 def test_the_maps_of_a_few_pairs_are_recovered(loss):
-    """Overfitting: the affine pass comes as near as an affine map can, both together within half a pixel of seven."""
+    """Overfitting: the affine pass comes as near as an affine map can, both together within a pixel of eight."""
     torch.manual_seed(0)
     matcher = AffineTPSMatcher(SMALL)
     pair = synthetic_pair(waves(4, (64, 48)), SyntheticStrengths(occluders=0), seeded(), tps_grid=matcher.tps_grid)
     optimiser = torch.optim.Adam(matcher.parameters(), lr=3e-3)
-    for step in range(50):
+    for step in range(60):
         optimiser.param_groups[0]["lr"] = 3e-3 * (1 if step < 30 else 0.2)
         total = sum(loss(matcher(pair.source, pair.target), pair).values())
         optimiser.zero_grad()
@@ -441,7 +441,7 @@ def test_the_maps_of_a_few_pairs_are_recovered(loss):
     before, best_affine, affine, both = (
         float(grid_distance(grid.detach(), pair.grid, (64, 48)).mean()) for grid in grids
     )
-    assert before > 5 and affine < best_affine + 0.5 and both < 0.5 < best_affine
+    assert before > 5 and affine < best_affine + 0.5 and both < 1 < best_affine - 1
     assert float((output.affine - pair.affine).detach().abs().max()) < 0.1
 
 
@@ -476,23 +476,22 @@ def test_the_error_on_synthetic_pairs(data):
 
 
 def test_refreshed_statistics_are_those_of_the_pairs():
-    matcher = random_matcher()
-    nn.init.constant_(matcher.extraction.model[2].running_mean, 50.0)
-    strengths, tps_grid = SyntheticStrengths(), matcher.tps_grid
-    pairs = [synthetic_pair(waves(4, (64, 48), seed=i), strengths, seeded(i), tps_grid=tps_grid) for i in range(3)]
-    refresh_statistics(matcher, pairs)
+    """The first layer's mean by hand: of source and target together, and of the source as the second pass sees it."""
+    matcher, strengths = random_matcher(), SyntheticStrengths()
+    pairs = [
+        synthetic_pair(waves(4, (64, 48), seed=i), strengths, seeded(i), tps_grid=matcher.tps_grid) for i in range(3)
+    ]
+    first = matcher.extraction.model[2]
+    nn.init.constant_(first.running_mean, 50.0)
+    expected = []
     with torch.no_grad():
-        matcher.train()
-        expected = [matcher(pair.source, pair.target).grid for pair in pairs]
-        refresh_statistics(matcher, pairs)
-        after = [matcher(pair.source, pair.target).grid for pair in pairs]
-    first = torch.cat([torch.cat([pair.source, pair.target]) for pair in pairs])
-    seen = matcher.extraction.model[:2](first).mean((0, 2, 3))
-    running = matcher.extraction.model[2].running_mean
-    assert (running - seen).abs().max() < 0.3 * seen.abs().max(), "not 50: and the warped sources count as well"
-    assert matcher.extraction.model[2].momentum == 0.1 and not matcher.training
-    spread = torch.cat(expected) - pixel_centres((64, 48), align_corners=False)
-    assert (torch.cat(after) - torch.cat(expected)).abs().mean() < 0.5 * spread.abs().mean()
+        for pair in pairs:
+            moved = matcher.train().warp(pair.source, matcher(*pair[:2]).affine_grid, padding="border")
+            for seen in (torch.cat(pair[:2]), moved):
+                expected.append(matcher.extraction.model[:2](seen).mean((0, 2, 3)))
+    refresh_statistics(matcher, pairs)
+    torch.testing.assert_close(first.running_mean, torch.stack(expected).mean(0), atol=1e-5, rtol=1e-4)
+    assert first.momentum == 0.1 and not matcher.training
 
 
 def test_train_matcher_from_files_to_weights(data, tmp_path):

@@ -240,7 +240,7 @@ def test_training_lowers_the_loss(people):
 
 
 def test_train_tom_from_files_to_a_system(studio_root, tmp_path):
-    recipe = replace(RECIPES["smoke"], sizes=(SIZE, (160, 128)))
+    recipe = replace(RECIPES["smoke"], sizes=(SIZE, (256, 192)))
     path = train_tom(studio_root, tmp_path / "run", recipe=recipe, command="a line", limit=8)
     metadata = read_metadata(path)
     assert (metadata["system"], metadata["stage"], metadata["command"]) == ("cp-vton", "tom", "a line")

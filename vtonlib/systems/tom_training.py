@@ -74,7 +74,7 @@ def _stages(first: int, second: int, batch_size: int, lr: float, **other) -> tup
     shared = {"betas": (0.5, 0.999), "schedule": "cosine", "clip": 1.0, **other}
     return (
         TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
-        TrainConfig(steps=second, batch_size=max(batch_size // 2, 1), lr=lr / 2, decay_start=0.0, **shared),
+        TrainConfig(steps=second, batch_size=max(batch_size // 2, 2), lr=lr / 2, decay_start=0.0, **shared),
     )
 
 

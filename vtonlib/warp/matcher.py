@@ -28,7 +28,7 @@ from vtonlib.warp.tps import TPSGrid
 
 @dataclass(frozen=True, kw_only=True)
 class MatcherConfig:
-    """What a matcher is built from. The defaults are the course's.
+    """What a matcher is built from. The defaults have Rocco et al.'s parts at a laptop's widths.
 
     in_channels: of both pictures: 3 for RGB, 20 for parse maps. widths: channels after each stride-2 convolution of the
     encoder, so their number is the number of halvings. regression_widths: of each regressor's four convolutions.
@@ -69,7 +69,9 @@ class MatcherConfig:
         return self.size[0] >> len(self.widths), self.size[1] >> len(self.widths)
 
 
-MATCHER_COURSE = MatcherConfig()
+# Trained for 500 steps from scratch, on pairs of the studio's garments, the volume as it is was the better one with
+# either loss (4.8 pixels of error against 5.2, and 4.7 against 5.0); Rocco et al. start from the features of VGG-16.
+MATCHER_COURSE = MatcherConfig(normalise_correlation=False)
 
 
 class MatcherOutput(NamedTuple):

@@ -44,7 +44,7 @@ class SyntheticStrengths:
     ripple: float = 0.02
     occluders: float = 0.5
     occluder_side: float = 0.4
-    tone: float = 0.2
+    tone: float = 0.1
 
     def __post_init__(self) -> None:
         ends = {"rotation": 180.0, "scale": 3.0, "shear": 3.0, "shift": 1.0, "bend": 0.3, "ripple": 0.3}
