@@ -201,7 +201,7 @@ def test_composite_pixel_by_pixel():
 def test_try_on_with_the_true_theta_gives_the_photograph_back():
     sample, theta = exact_sample()
     system = load_system("cp-vton", weights=None)
-    system.stages["gmm"] = Known(theta)
+    system.stages = {"gmm": Known(theta)}  # without a try-on module the layers are laid by the parse, exactly
     result = system.try_on(sample)
     assert result.tryon.shape == (3, *SIZE) and result.theta.shape == (50,) and result.grid.shape == (*SIZE, 2)
     visible = sample.parse == 5

@@ -3,7 +3,7 @@
     python tools/make_overview.py --data data/tutorial --out notebooks/img/overview.jpg
 
 One row a person: photograph, pose, parse, agnostic picture, the garment as the shop shows it, the garment warped onto
-the person, the try-on, and the studio's own photograph of that person in that garment. The same data, weights and
+the person, the composition mask, the try-on, and the studio's own photograph of that person in that garment. The same data, weights and
 people give the same bytes.
 """
 
@@ -25,7 +25,7 @@ from vtonlib.systems import load_system
 PEOPLE = ("000239_00", "000059_00")
 TITLES = (
     "photograph", "pose", "parse", "agnostic: the old top erased", "garment in the shop", "warped onto the person",
-    "try-on so far", "ground truth",
+    "composition mask", "try-on", "ground truth",
 )  # fmt: skip
 SIZE = (256, 192)
 
@@ -54,6 +54,7 @@ def row(sample: TryOnSample, system) -> list:
         human_agnostic(sample),
         to_01(sample.garment.image),
         to_01(result.warped),
+        result.composition_mask,
         to_01(result.tryon),
         to_01(sample.truth.unpaired.person),
     ]

@@ -39,12 +39,12 @@ show_images(pictures, ["a person", "a garment", "the try-on"], alt="A person, an
 #   where it wasn't. Nothing was downloaded: a program of the course **renders** the people.
 # - `open_dataset` opened the *test* part, which no network has seen in training. *Unpaired* means that each person gets
 #   a garment that belongs to somebody else.
-# - `load_system("cp-vton")` built the first half of a system of that name (2018) with weights of about 3 MB, trained
-#   for this course.
-# - `try_on` bent the garment into shape and laid it on the photograph.
+# - `load_system("cp-vton")` built a system of that name (2018) with two small sets of weights, 3 MB each, trained for
+#   this course.
+# - `try_on` bent the garment into shape, painted what the old top had covered, and blended the two.
 #
-# Now look again, with a critical eye. Are there grey patches? Does the cloth follow the body? Is there a shadow under
-# an arm? *What exactly* this first system can't do is the plot of the sixteen notebooks.
+# Now look again, with a critical eye. Are the arms an arm's colour, and sharp? Does the cloth follow the body? Is there a
+# shadow under an arm? *What exactly* this first system can't do is the plot of the sixteen notebooks.
 #
 # ## How this course works
 #
@@ -74,6 +74,7 @@ from vtonlib.systems import cp_vton
 
 samples = [people[index] for index in range(min(settings.samples, len(people)))]
 system = load_system("cp-vton", weights=settings.weights, config=settings.config)
+warp_only = system.without_tom()  # see section 7
 measured = {}  # numbers that the last cell compares with their bands
 print(f"{len(samples)} of {len(people)} test people, {settings.size[0]} x {settings.size[1]} pixels (height x width)")
 
@@ -331,9 +332,8 @@ uncovered = [float(regions(s)["uncovered"].mean()) for s in samples]
 example = samples[max(range(len(samples)), key=uncovered.__getitem__)]
 masks = regions(example)
 pictures = [to_01(example.person), to_01(example.truth.unpaired.person), torch.cat([masks[name] for name in masks])]
-titles = ["photograph", "wished", "red garment, green uncovered, blue rest"]
 alt = "A person in two tops, and a map: red the new top, green strips where only the old one was, blue all else."
-show_images(pictures, titles, alt=alt)
+show_images(pictures, ["photograph", "wished", "red garment, green uncovered, blue rest"], alt=alt)
 for name in masks:
     print(f"{name:9s} {sum(float(regions(s)[name].mean()) for s in samples) / len(samples):.1%} of the pixels")
 
@@ -602,9 +602,10 @@ print(f"boxed: L1 garment {scores['boxed']['L1 garment']:.3f}, L1 rest {scores['
 # printed word to another place* is what they do worst. A warp copies. The second network is then free to do what
 # networks do well: to invent what is missing.
 #
-# **What exists so far.** The GMM is here, with its checkpoint. Notebook 07 will build the second stage. For now a rule
-# stands in for it, `cp_vton.composite`, which reads the parse of the photograph: old top to grey, warped garment over
-# it, but never over head, arms and hands. To be fair, the box gets the same rule below.
+# To see what each stage is worth, we first let a rule stand in for the second: `cp_vton.composite` reads the parse of the
+# photograph, paints the old top grey and lays the warped garment over it, but never over head, arms and hands.
+# `system.without_tom()` is the system with that rule. To be fair, the box gets the same rule below. The last column is
+# the whole system, with the second stage that notebook 07 builds.
 
 
 # %% tags=["no-proof"]
@@ -613,20 +614,24 @@ def boxed_layers(sample):
 
 
 def learned_layers(sample):
+    return warp_only.try_on(sample).tryon
+
+
+def both_stages(sample):
     return system.try_on(sample).tryon
 
 
-methods = {"boxed": boxed, "boxed, layers": boxed_layers, "learned warp, layers": learned_layers}
-alt = "Three people in rows; from left to right the garment comes nearer to the wished picture; grey patches remain."
+methods = {"boxed, layers": boxed_layers, "learned warp, layers": learned_layers, "learned warp, painted": both_stages}
+alt = "Three people in rows; from left to right nearer to the wished picture; grey patches, then painted skin."
 line_up([sample, in_front, example], methods, alt)
 
 # %% [markdown]
-# Compare the last two tries: same layers, another warp. And compare the learned one with the wish: what is between them
-# is for a second stage to do. Now the numbers, over all samples:
+# Compare the first two: same layers, another warp. Then the next two: same warp, and a network in the place of the rule.
+# And compare the last with the wish. Now the numbers, over all samples:
 
 
 # %% tags=["no-proof"]
-scores |= {name: judge(methods[name]) for name in ("boxed, layers", "learned warp, layers")}
+scores |= {name: judge(method) for name, method in methods.items()}
 columns = list(scores["untouched"])
 print(f"{'':22s}" + "".join(f"{column:>14s}" for column in columns))
 for name, row in scores.items():
@@ -638,9 +643,10 @@ for name, row in scores.items():
 # - **L1 and SSIM garment**: place and size help, from paste to box; the bend helps again, from box to learned warp.
 #   SSIM hardly notices the first step, as a print that is some pixels off matches no better than none. What it rewards
 #   is the learned warp.
-# - **L1 uncovered**: nobody is good; the numbers stay near those of the untouched photograph. Grey isn't skin.
+# - **L1 uncovered**: whoever paints nothing stays near the untouched photograph. Grey isn't skin. The second stage is the
+#   first that gets lower.
 # - **L1 rest**: the untouched photograph wins, of course. Whoever works on a picture spoils some of it.
-# - **SSIM all**: the trap. Doing *nothing* beats the paste, keeps up with the box, and not far behind the learned warp.
+# - **SSIM all**: the trap. Doing *nothing* beats the paste, keeps up with the box, and is not far behind the rest.
 #   Most of the picture is rest, and SSIM rewards sharp, untouched texture. Papers do report whole-picture SSIM, in the
 #   paired case, where the untouched photograph would score a perfect 1. So ask of every table, ours too: which region,
 #   which pairing, and what do the baselines get?
@@ -651,26 +657,29 @@ for name, row in scores.items():
 
 # %% tags=["no-proof"]
 def error_map(sample):
-    return (to_01(learned_layers(sample)) - to_01(sample.truth.unpaired.person)).abs().mean(0).mul(2).clamp(max=1)
+    return (to_01(both_stages(sample)) - to_01(sample.truth.unpaired.person)).abs().mean(0).mul(2).clamp(max=1)
 
 
 alt = "The first four test people: try-ons, wished pictures, and an error map that is bright at sleeves, hems, prints."
-rows = [[s.person, s.garment.image, learned_layers(s), s.truth.unpaired.person] for s in samples[:4]]
+rows = [[s.person, s.garment.image, learned_layers(s), both_stages(s), s.truth.unpaired.person] for s in samples[:4]]
 rows = [[*map(to_01, row), error_map(s)] for row, s in zip(rows, samples)]
-show_images(rows, ["person", "garment", "try-on so far", "wished", "error"], height=180, alt=alt)
+show_images(rows, ["person", "garment", "warp only", "painted", "wished", "error"], height=180, alt=alt)
 
 # %% [markdown]
-# The first four, not the four best. Look for
+# The first four, not the four best. In "warp only" look for
 #
 # - **grey**: the old top was here, and nothing has replaced it. Shoulders, waist, whole sleeves.
 # - **sleeves**: the layers never cover an arm that was bare, so a long-sleeved top ends where the old sleeve ended. The
 #   parse of the photograph says what is in front *in the photograph*, and the question was about another picture.
 # - **collars**: the shop shows the inside of the neckline, and here it lies over the neck.
-# - **prints**: a spline with 25 control points bends letters and stripes where the wished picture has them straight,
-#   and the other way round.
-# - **light**: folds and shadows come along from the shop's picture; those of the pose are missing.
 #
-# A better first stage could mend the prints. All the rest is for the second.
+# The second stage mends these more or less. In "painted", look for what it doesn't mend, or spoils:
+#
+# - **skin and background** that it paints are soft, and a shade off where they meet what was kept;
+# - **prints**: a spline with 25 control points bends letters and stripes where the wished picture has them straight,
+#   and the other way round;
+# - **light**: folds and brightness come along from the shop's picture; those of the pose are missing. What is copied
+#   can't be lit anew.
 #
 # ## 8 Breaking it on purpose
 #
@@ -685,7 +694,7 @@ show_images(rows, ["person", "garment", "try-on so far", "wished", "error"], hei
 
 # %%
 def wrong_polarity(sample):
-    answer = system.try_on(sample)
+    answer = warp_only.try_on(sample)
     return composite(1 - answer.composition_mask, answer.warped, sample.person)
 
 
@@ -720,19 +729,19 @@ for name in ("learned warp, layers", *faults):
 #
 # ## 9 The map
 #
-# Each notebook needs only those before it. **Three of the sixteen exist now** (in bold); the others are planned as
+# Each notebook needs only those before it. **Six of the sixteen exist now** (in bold); the others are planned as
 # listed.
 #
 # | | notebook | you build |
 # |---|---|---|
 # | **00** | **Welcome** (this one) | two naive systems, a judge |
-# | 01 | The data | readers for the public layouts and the studio's |
-# | 02 | Pose | heatmaps, skeletons, a pose estimator |
+# | **01** | [**The data**](01_data.ipynb) | readers for the public layouts and the studio's |
+# | **02** | [**Pose**](02_pose.ipynb) (first half) | heatmaps, skeletons; later a pose estimator |
 # | 03 | Human parsing | a network for the 20 labels |
 # | 04 | DensePose and garment masks | 24 body parts; masks by U-Net |
 # | **05** | [**Person representations**](05_person_representations.ipynb) | what a network may know of the person, and what leaks |
-# | **06** | [**Warping**](06_warping.ipynb) (first half) | splines, correlation, the GMM |
-# | 07 | The try-on module | the second stage of CP-VTON |
+# | **06** | [**Warping**](06_warping.ipynb) | splines, shape contexts, correlation, the GMM |
+# | **07** | [**The try-on module**](07_tryon_module.ipynb) | the second stage of CP-VTON |
 # | 08 | Conditional parsing | a GAN that draws label maps |
 # | 09 | Warp-GAN | warping features and not pixels |
 # | 10 | Refinement, MG-VTON | any pose, end to end |
@@ -780,9 +789,12 @@ for name in ("learned warp, layers", *faults):
 # ## Numbers against their bands
 
 # %% tags=["no-proof"]
-for name in ("untouched", "pasted", "boxed", "learned warp, layers"):
+names = ("untouched", "pasted", "boxed", "learned warp, layers", "learned warp, painted")
+for name, short in zip(names, (*names[:3], "learned", "painted")):
     for column in ("L1 garment", "L1 rest", "SSIM all"):
-        measured[f"{name.split()[0]}_{column.replace(' ', '_')}"] = scores[name][column]
+        measured[f"{short}_{column.replace(' ', '_')}"] = scores[name][column]
+for name in ("layers", "painted"):
+    measured[f"{name}_L1_uncovered"] = scores[f"learned warp, {name}"]["L1 uncovered"]
 measured["layers_help_rest"] = scores["boxed"]["L1 rest"] - scores["boxed, layers"]["L1 rest"]
 measured["warp_helps_garment"] = scores["boxed, layers"]["L1 garment"] / scores["learned warp, layers"]["L1 garment"]
 measured["wrong_polarity_rest"] = scores["wrong polarity"]["L1 rest"]
@@ -797,20 +809,21 @@ check_bands("00", measured, profile=PROFILE)
 # - It is hard: cloth bends, things hide each other, parts are invented, people must stay themselves, and the right
 #   answer can't be photographed.
 # - The studio renders that answer. It makes the unpaired case measurable; it doesn't make photographs.
-# - Paste: wrong place. Box: right place, wrong shape, wrong layers. Learned warp: right shape; skin, sleeves and light
-#   are still missing.
+# - Paste: wrong place. Box: right place, wrong shape, wrong layers. Learned warp: right shape. The second stage paints
+#   skin and sleeves, softly; light is still missing.
 # - Judge by regions, with baselines. Over whole pictures, doing nothing can look like a good method.
 # - Wrong inputs give no errors. They give wrong pictures.
 #
-# Next: [05, person representations](05_person_representations.ipynb): what may the network see of the person? Then [06,
-# warping](06_warping.ipynb): where do the 50 numbers come from?
+# Next: [01, the data](01_data.ipynb): what is in a sample, on the disk and in the studio? Or straight on to [05, person
+# representations](05_person_representations.ipynb), [06, warping](06_warping.ipynb) and [07, the try-on
+# module](07_tryon_module.ipynb): what the network may see, where the 50 numbers come from, and who paints the arms.
 #
 # ## Going further
 #
 # - Give the box the sleeves: one box for the torso and one for each arm, from the pose. How far up the table does it
 #   climb?
-# - Replace grey by the mean colour of the person's arms. Which column changes, by how much, and would you call it
-#   progress?
+# - In the rule, replace grey by the mean colour of the person's arms. Which column changes, by how much, and does it come
+#   near the second stage?
 # - Find the sample with the worst L1 on the garment, and explain why it is the worst.
 #
 # ## Further reading
