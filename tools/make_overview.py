@@ -3,8 +3,8 @@
     python tools/make_overview.py --data data/tutorial --out notebooks/img/overview.jpg
 
 One row a person: photograph, pose, parse, agnostic picture, the garment as the shop shows it, the garment warped onto
-the person, the composition mask, the try-on, and the studio's own photograph of that person in that garment. The same data, weights and
-people give the same bytes.
+the person, the composition mask, the try-on, and the studio's own photograph of that person in that garment. The same
+data, weights and people give the same bytes.
 """
 
 from __future__ import annotations

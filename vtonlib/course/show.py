@@ -108,7 +108,7 @@ def show_images(rows: Sequence, titles: Sequence[str] | None = None, *, alt: str
     show_picture(compose(rows, titles, **layout), alt=alt)
 
 
-def show_picture(picture, *, alt: str, quality: int = 88) -> None:
+def show_picture(picture, *, alt: str, quality: int = 82) -> None:
     """Show one picture as JPEG at its own size, with alternative text."""
     canvas = picture if isinstance(picture, Image.Image) else Image.fromarray(to_picture(picture))
     stream = io.BytesIO()
