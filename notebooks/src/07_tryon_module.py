@@ -35,7 +35,8 @@ from torchvision.transforms.functional import gaussian_blur
 from tqdm import tqdm
 
 from vtonlib import course
-from vtonlib.course import Check, check_bands, compare, pick, show_figure, show_images, to_01
+from vtonlib.course import Check, check_bands, compare, pick, show_figure, show_images, show_picture, to_01
+from vtonlib.course.show import compose as lay_out
 from vtonlib.data import collate, open_dataset
 from vtonlib.features import load_features
 from vtonlib.labels import TOP_LABELS
@@ -116,7 +117,7 @@ examples = [swaps[find(cut=LONG, new_cut=SHORT)], swaps[find(cut=SHORT, new_cut=
 for one in examples:
     laid = bare.try_on(one)
     rows.append([one.person, one.garment.image, laid.warped, laid.tryon, one.truth.unpaired.person])
-show_images([[to_01(p) for p in row] for row in rows], ["photograph", "garment", "warped", "laid on, no try-on module", "truth"], height=180,
+show_images([[to_01(p) for p in row] for row in rows], ["photograph", "garment", "warped", "laid on, no try-on module", "truth"], height=165,
             alt="Two people: grey arms where long sleeves were; long sleeves behind bare arms; the truth beside each.")  # fmt: skip
 
 # %% [markdown]
@@ -263,12 +264,11 @@ with Check("mask gradient: three channels, a batch of two, against autograd"):
 
 # %%
 mask_gradient = pick(mask_gradient, autograd_mask_gradient, check_mask_gradient)
-mask = torch.full_like(person, 0.5)
-gradient = 24 * mask_gradient(warped, rendered, mask, person)
+gradient = 24 * mask_gradient(warped, rendered, mask := torch.full_like(person, 0.5), person)
 for _ in range(20):  # descent on the mask alone: nothing is painted, nothing is warped
     mask = (mask - 2.0 * mask_gradient(warped, rendered, mask, person)).clamp(0, 1)
-show_numbers([person, warped, rendered, gradient, mask, compose(rendered, warped, mask)],
-             ["photograph", "warped", "rendered", "24 x gradient", "mask after 20 steps", "composed"],
+titles = ["photograph", "warped", "rendered", "24 x gradient", "mask after 20 steps", "composed"]
+show_numbers([person, warped, rendered, gradient, mask, compose(rendered, warped, mask)], titles,
              alt="Six tables of 6 by 4 numbers: photograph, warped garment, rendering; the gradient, negative inside the garment and positive "
              "outside; the mask after twenty steps, 1 on the garment and 0 elsewhere; the composed picture.")  # fmt: skip
 
@@ -365,7 +365,7 @@ mush = gaussian_blur(striped.person, [int(3 * sigma) * 2 + 1] * 2, [sigma, sigma
 chosen = {"none": (0.0, 1.0), "paper": (1.0, 1.0), "released": (1.0, fitted_mask)}
 tried = {name: best_mask_tried(fitted, mush, striped.person, *choice) for name, choice in chosen.items()}
 results = [to_01(compose(mush, fitted, mask)) for mask in tried.values()]
-show_images([[to_01(striped.person), *tried.values()], [to_01(fitted), *results]], ["photograph; warped", *tried], height=180,
+show_images([[to_01(striped.person), *tried.values()], [to_01(fitted), *results]], ["photograph; warped", *tried], height=160,
             alt="The best masks for one person without mask loss, in the paper's form and in the released form, and the composed pictures: "
             "speckled and half blurred; garment sharp, skin and background white; garment sharp, the rest blurred.")  # fmt: skip
 
@@ -765,14 +765,11 @@ with Check("perceptual: the course's feature network on 16 x 12 noise"):
 
 # %%
 perceptual = pick(perceptual, perceptual_loss, check_perceptual)
-height, width = 64, 48
-stripes = ((torch.arange(height) // 4) % 2 * 1.4 - 0.7)[:, None].expand(1, 3, height, width).contiguous()
+stripes = ((torch.arange(64) // 4) % 2 * 1.4 - 0.7)[:, None].expand(1, 3, 64, 48).contiguous()
 candidates = {"shifted by 2 pixels": stripes.roll(2, 2), "one flat grey": torch.full_like(stripes, stripes.mean())}
 for name, picture in candidates.items():
     layers = [(a - b).abs().mean().item() for a, b in zip(features(picture), features(stripes))]
-    print(
-        f"{name:20s} L1 {(picture - stripes).abs().mean():.2f}; layers 1 to 5:", *(f"{value:.2f}" for value in layers)
-    )
+    print(f"{name:20s} L1 {(picture - stripes).abs().mean():.2f}; layers 1-5:", *(f"{value:.2f}" for value in layers))
 
 # %% [markdown]
 # Stripes of 4 pixels, moved by 2, against plain grey: L1 can't tell the two apart (0.70 each). The layers can, but read
@@ -811,7 +808,7 @@ for name, picture in damaged.items():
     numbers = [l1(picture, clean), sum(layers) / 5, perceptual_distance(picture, clean, judge), ssim(picture, clean)]
     measured |= {f"{name}_course": float(numbers[1]), f"{name}_judge": float(numbers[2])}
     print(f"{name:8s}", *(f"{float(value):8.3f}" for value in numbers), "  ", *(f"{value:5.2f}" for value in layers))
-show_images([clean[0], *(picture[0] for picture in damaged.values())], ["photograph", *damaged], height=190,
+show_images([clean[0], *(picture[0] for picture in damaged.values())], ["photograph", *damaged], height=165,
             alt="A person in patterned cloth, and five damaged versions with equal L1: moved, strongly blurred, noisy, pale, darker.")  # fmt: skip
 
 # %% [markdown]
@@ -940,8 +937,6 @@ tested = collate([small_people[index] for index in range(min(8, settings.samples
 batches, areas = warped_batches(tested), regions(tested.parse)
 with torch.no_grad():
     outputs = {name: networks[name].eval()(batches[config]) for name, (config, _) in recipes.items()}
-
-# %% tags=["no-proof"]
 print(f"{'':10s}", *(f"{title:>10s}" for title in ("M inside", "M outside", "L1 garment", "L1 skin", "L1 rest")))
 worn = label_mask(tested.parse, TOP_LABELS)
 for name, output in outputs.items():
@@ -1071,14 +1066,19 @@ def row_of(sample, truth):
     return [*row[:4], result.composition_mask, *row[4:]]
 
 
+def show_rows(rows, *, alt, **layout):
+    """Rows of `row_of`, as a JPEG of moderate quality: there will be many."""
+    titles = ["photograph", "garment", "warped", "rendered", "mask", "try-on", "truth"]
+    show_picture(lay_out(rows, titles, height=150, **layout), alt=alt, quality=76)
+
+
 # %% tags=["no-proof"]
-TITLES = ["photograph", "garment", "warped", "rendered", "mask", "try-on", "truth"]
 picked = [
     find(fabric=("checks", "floral"), pose=("hips", "stand")),
     find(cut=("tank", "cropped"), pose=("walk", "lean")),
 ]
 rows = [row_of(people[index], people[index].person) for index in picked]
-show_images(rows, TITLES, height=145, alt="Two people in their own garments: photograph, garment, warped, rendered person, composition mask, try-on and truth.")  # fmt: skip
+show_rows(rows, alt="Two people in their own garments: photograph, garment, warped, rendered person, composition mask, try-on and truth.")  # fmt: skip
 
 # %% [markdown]
 # Nearly the photograph, as it should be: the garment is the right one, in the right place. Look for what gives it away:
@@ -1096,7 +1096,7 @@ calm = ("hips", "stand", "walk")
 picked = [find(cut=SHORT, new_cut=SHORT, new_fabric=("stripes", "checks", "dots")), find(cut=LONG, new_cut=SHORT, pose=calm),
           find(cut=SHORT, new_cut=LONG, pose=calm), find(cut=("turtleneck",), new_cut=("tank", "v-neck", "fitted-scoop"), pose=calm)]  # fmt: skip
 rows = [row_of(swaps[index], swaps[index].truth.unpaired.person) for index in picked]
-show_images(rows, TITLES, height=145, alt="Four people in another garment: short for short, short for long, long for short, an open neck for a turtleneck; with "
+show_rows(rows, alt="Four people in another garment: short for short, short for long, long for short, an open neck for a turtleneck; with "
             "warped garment, rendered person, mask, try-on and truth.")  # fmt: skip
 
 # %% [markdown]
@@ -1220,7 +1220,7 @@ touching = []  # hair with the top four pixels below it
 for one in (people[n] for n in range(min(settings.samples, len(people)))):
     touching.append(((one.parse == 2)[:-4] & label_mask(one.parse, TOP_LABELS)[0, 4:]).sum().item())
 hair = swaps[touching.index(max(touching))]
-show_images([row_of(one, one.truth.unpaired.person) for one in (arms, hair)], TITLES, row_titles=["arms", "hair"], height=145,
+show_rows([row_of(one, one.truth.unpaired.person) for one in (arms, hair)], row_titles=["arms", "hair"],
             alt="A person with crossed arms and one with long hair in another garment, with mask, rendering, try-on and truth.")  # fmt: skip
 
 # %% [markdown]
@@ -1232,15 +1232,13 @@ show_images([row_of(one, one.truth.unpaired.person) for one in (arms, hair)], TI
 # they lie in front. With a hood or a high collar, which belong in front of hair, the same rule would be wrong.
 
 # %% tags=["no-proof"]
-shops = [swaps[index].garment for index in range(min(settings.samples, len(swaps)))]
+shops = (swaps[index].garment for index in range(min(settings.samples, len(swaps))))
 brightness = [shop.image.amin(0)[shop.mask[0] > 0.5].mean().item() for shop in shops]
 pale = swaps[brightness.index(max(brightness))]
-upright = swaps[find(new_fabric=("stripes", "colour-block"), pose=("stand", "hips"))]
-flipped = replace(
-    upright, garment=replace(upright.garment, image=upright.garment.image.flip(-2), mask=upright.garment.mask.flip(-2))
-)
+garment = (upright := swaps[find(new_fabric=("stripes", "colour-block"), pose=("stand", "hips"))]).garment
+flipped = replace(upright, garment=replace(garment, image=garment.image.flip(-2), mask=garment.mask.flip(-2)))
 rows = [row_of(pale, pale.truth.unpaired.person), row_of(flipped, upright.truth.unpaired.person)]
-show_images(rows, TITLES, row_titles=["pale", "flipped"], height=145,
+show_rows(rows, row_titles=["pale", "flipped"],
             alt="A nearly white garment, and a garment upside down, with rendering, mask, try-on and truth.")  # fmt: skip
 
 # %% [markdown]
@@ -1265,7 +1263,7 @@ wrong_parses = {
 rows = [[course.colour_parse(parse) for parse in wrong_parses.values()], []]
 for parse in wrong_parses.values():
     rows[1].append(to_01(system.try_on(replace(subject, parse=parse, truth=None)).tryon).clamp(0, 1))
-show_images(rows, list(wrong_parses), row_titles=["parse", "try-on"], height=160,
+show_images(rows, list(wrong_parses), row_titles=["parse", "try-on"], height=145,
             alt="Four parses of one person, three of them wrong, and the try-ons that follow.")  # fmt: skip
 
 # %% [markdown]
@@ -1289,8 +1287,6 @@ share, copied = (
 )
 copied = torch.where(share > 0.9, copied / share.clamp(min=0.1), torch.nan).flatten()
 places = [copied.nan_to_num(-1.0).argmax().item(), copied.nan_to_num(2.0).argmin().item()]
-
-# %% tags=["no-proof"]
 pictures = (outcome.warped, outcome.coarse, outcome.composition_mask * 2 - 1, outcome.tryon, fine.truth.unpaired.person)
 rows = []
 for place in places:
@@ -1373,8 +1369,6 @@ for one in (swaps[n] for n in range(min(settings.samples, len(swaps)))):
     pictures = (one.truth.unpaired.person, one.person, system.try_on(one).tryon)
     for several, picture in zip((truths, photographs, tryons), pictures):
         several.append(to_01(picture).clamp(0, 1))
-
-# %% tags=["no-proof"]
 replies = {
     "the truth": truths,
     "the next one's picture": truths[1:] + truths[:1],
