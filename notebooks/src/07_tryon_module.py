@@ -268,7 +268,7 @@ gradient = 24 * mask_gradient(warped, rendered, mask := torch.full_like(person, 
 for _ in range(20):  # descent on the mask alone: nothing is painted, nothing is warped
     mask = (mask - 2.0 * mask_gradient(warped, rendered, mask, person)).clamp(0, 1)
 titles = ["photograph", "warped", "rendered", "24 x gradient", "mask after 20 steps", "composed"]
-show_numbers([person, warped, rendered, gradient, mask, compose(rendered, warped, mask)], titles,
+show_numbers([person, warped, rendered, gradient, mask.round(decimals=3), compose(rendered, warped, mask)], titles,
              alt="Six tables of 6 by 4 numbers: photograph, warped garment, rendering; the gradient, negative inside the garment and positive "
              "outside; the mask after twenty steps, 1 on the garment and 0 elsewhere; the composed picture.")  # fmt: skip
 
