@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from vtonlib.losses import flow_loss, gmm_loss
 from vtonlib.metrics import iou
 from vtonlib.systems.cp_vton import CONFIGS, CPVTON, GMMBatch, gmm_batch, plain, warp_garment
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation, SampleCache, augment
-from vtonlib.systems.runs import belongs_to_run, data_description, publish, train_caches, train_in
+from vtonlib.systems.runs import data_description, train_caches, train_in, train_sizes, two_stages
 from vtonlib.training import TrainConfig, picture_grid, resolve_device
 from vtonlib.warp import GMM
 
@@ -55,13 +56,7 @@ class GMMRecipe:
             raise ValueError(f"GMMRecipe: config {self.config!r}: expected one of {', '.join(CONFIGS)}")
 
 
-def _stages(first: int, second: int, batch_size: int, lr: float, **other) -> tuple[TrainConfig, TrainConfig]:
-    shared = {"betas": (0.9, 0.999), "schedule": "cosine", "clip": 1.0, **other}
-    return (
-        TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
-        TrainConfig(steps=second, batch_size=max(batch_size // 2, 2), lr=lr / 3, decay_start=0.0, **shared),
-    )
-
+_stages = partial(two_stages, beta=0.9, slower=3)
 
 RECIPES = {
     "smoke": GMMRecipe(stages=_stages(4, 2, 2, 1e-3)),
@@ -136,13 +131,11 @@ def train_gmm(
         "recipe": {"version": RECIPE_VERSION, **asdict(recipe)},
         "data": data_description(open_dataset(data_root, split="train", pairing="paired"), limit),
     }
-    belongs_to_run(out / "run.json", metadata)
-    metadata |= {"command": command, "metrics": {}}
-    start = None
-    for size, config in zip(recipe.sizes, recipe.stages, strict=True):
-        start, scores = train_stage(data_root, out, size, config, recipe, warm_start=start, limit=limit)
-        metadata["metrics"][f"held out, {size[0]}x{size[1]}"] = scores
-    return publish(start, target, metadata)
+
+    def at_size(size: tuple[int, int], config: TrainConfig, start: Path | None) -> tuple[Path, dict[str, float]]:
+        return train_stage(data_root, out, size, config, recipe, warm_start=start, limit=limit)
+
+    return train_sizes(recipe, out, target, metadata, command, at_size)
 
 
 def train_stage(

@@ -23,7 +23,7 @@ from vtonlib.parallel import is_main_process, wait_for_everyone
 from vtonlib.represent import cloth_on_person, pose_heatmaps
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import Augmentation, SampleCache, augment
-from vtonlib.systems.runs import belongs_to_run, data_description, train_caches, train_in
+from vtonlib.systems.runs import belongs_to_run, data_description, small_stage, train_caches, train_in
 from vtonlib.training import TrainConfig, resolve_device
 
 RECIPE_VERSION = "features/1"
@@ -42,18 +42,10 @@ class FeaturesRecipe:
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(shift=0.08, scale=0.15, rotation=8.0))
 
 
-def _recipe(steps: int, batch_size: int, **other) -> FeaturesRecipe:
-    config = TrainConfig(
-        steps=steps, batch_size=batch_size, lr=2e-3, betas=(0.9, 0.999), schedule="cosine", decay_start=0.3,
-        warm_up=min(50, steps), clip=1.0, ema_decay=0.99, **other,
-    )  # fmt: skip
-    return FeaturesRecipe(stage=config)
-
-
 RECIPES = {
-    "smoke": _recipe(2, 4),
-    "laptop": _recipe(900, 12, validate_every=300),
-    "gpu": _recipe(8000, 32, validate_every=1000),
+    "smoke": FeaturesRecipe(stage=small_stage(2, 4)),
+    "laptop": FeaturesRecipe(stage=small_stage(900, 12, validate_every=300)),
+    "gpu": FeaturesRecipe(stage=small_stage(8000, 32, validate_every=1000)),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,39 @@ def train_caches(
     trained_on, held_out = hold_out(len(dataset) if limit is None else min(limit, len(dataset)))
     cache = SampleCache(dataset, trained_on, progress=progress and is_main_process())
     return cache, SampleCache(dataset, held_out)
+
+
+def small_stage(steps: int, batch_size: int, **other) -> TrainConfig:
+    """How the course trains its small helpers at one size: the feature networks, the mask predictor."""
+    return TrainConfig(
+        steps=steps, batch_size=batch_size, lr=2e-3, betas=(0.9, 0.999), schedule="cosine", decay_start=0.3,
+        warm_up=min(50, steps), clip=1.0, ema_decay=0.99, **other,
+    )  # fmt: skip
+
+
+def two_stages(
+    first: int, second: int, batch_size: int, lr: float, *, beta: float, slower: int, **other
+) -> tuple[TrainConfig, TrainConfig]:
+    """How the course trains the stages of a system: `first` steps at a small size, then `second` at a larger one, with
+    half the batch and a learning rate `slower` times as small. beta: the first decay rate of Adam."""
+    shared = {"betas": (beta, 0.999), "schedule": "cosine", "clip": 1.0, **other}
+    return (
+        TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
+        TrainConfig(steps=second, batch_size=max(batch_size // 2, 2), lr=lr / slower, decay_start=0.0, **shared),
+    )
+
+
+def train_sizes(recipe, out: Path, target: Path, about: dict, command: str, train_stage: Callable) -> Path:
+    """Train a network at one size after the other and publish the last average; returns `target`.
+
+    recipe: with `sizes` and `stages`; train_stage(size, config, warm_start) -> what `train_in` returns; about: what the
+    run is, for `belongs_to_run` and the metadata, which gets the command and the numbers of every size too.
+    """
+    belongs_to_run(out / "run.json", about)
+    start, metrics = None, {}
+    for size, config in zip(recipe.sizes, recipe.stages, strict=True):
+        start, metrics[f"held out, {size[0]}x{size[1]}"] = train_stage(size, config, start)
+    return publish(start, target, {**about, "command": command, "metrics": metrics})
 
 
 def train_in(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,7 +23,7 @@ from vtonlib.metrics import l1, masked_l1, ssim
 from vtonlib.systems.cp_vton import CONFIGS, CPVTON, FILES, TOM_CONFIGS, check_belongs, plain
 from vtonlib.systems.cp_vton_warp import gmm_batch, warp_garment
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation, SampleCache, augment
-from vtonlib.systems.runs import belongs_to_run, data_description, publish, train_caches, train_in
+from vtonlib.systems.runs import data_description, train_caches, train_in, train_sizes, two_stages
 from vtonlib.systems.tom import TOM, TOMBatch, TOMConfig, tom_batch
 from vtonlib.training import TrainConfig, picture_grid, resolve_device
 from vtonlib.warp import GMM
@@ -70,13 +71,7 @@ class TOMRecipe:
         return self.tom_config or TOM_CONFIGS[self.config]
 
 
-def _stages(first: int, second: int, batch_size: int, lr: float, **other) -> tuple[TrainConfig, TrainConfig]:
-    shared = {"betas": (0.5, 0.999), "schedule": "cosine", "clip": 1.0, **other}
-    return (
-        TrainConfig(steps=first, batch_size=batch_size, lr=lr, decay_start=0.5, warm_up=min(50, first), **shared),
-        TrainConfig(steps=second, batch_size=max(batch_size // 2, 2), lr=lr / 2, decay_start=0.0, **shared),
-    )
-
+_stages = partial(two_stages, beta=0.5, slower=2)
 
 RECIPES = {
     "smoke": TOMRecipe(stages=_stages(2, 1, 2, 5e-4)),
@@ -172,13 +167,11 @@ def train_tom(
         "data": data_description(open_dataset(data_root, split="train", pairing="paired"), limit),
         "gmm": {key: about_gmm.get(key) for key in ("command", "recipe")},
     }
-    belongs_to_run(out / "run.json", metadata)
-    metadata |= {"command": command, "metrics": {}}
-    start = None
-    for size, config in zip(recipe.sizes, recipe.stages, strict=True):
-        start, scores = train_stage(data_root, out, size, config, recipe, gmm, warm_start=start, limit=limit)
-        metadata["metrics"][f"held out, {size[0]}x{size[1]}"] = scores
-    return publish(start, target, metadata)
+
+    def at_size(size: tuple[int, int], config: TrainConfig, start: Path | None) -> tuple[Path, dict[str, float]]:
+        return train_stage(data_root, out, size, config, recipe, gmm, warm_start=start, limit=limit)
+
+    return train_sizes(recipe, out, target, metadata, command, at_size)
 
 
 def train_stage(

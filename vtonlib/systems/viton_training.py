@@ -15,7 +15,7 @@ from vtonlib.metrics import iou
 from vtonlib.systems.cp_vton import plain
 from vtonlib.systems.cp_vton_warp import GMMBatch, gmm_batch
 from vtonlib.systems.memory import Augmentation, SampleCache, augment
-from vtonlib.systems.runs import belongs_to_run, data_description, publish, train_caches, train_in
+from vtonlib.systems.runs import belongs_to_run, data_description, publish, small_stage, train_caches, train_in
 from vtonlib.systems.viton import MASK_COURSE, MASK_FILE, MASK_SIZE, MaskPredictor
 from vtonlib.training import TrainConfig, picture_grid, resolve_device
 
@@ -31,18 +31,10 @@ class MaskRecipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
-def _recipe(steps: int, batch_size: int, **other) -> MaskRecipe:
-    config = TrainConfig(
-        steps=steps, batch_size=batch_size, lr=2e-3, betas=(0.9, 0.999), schedule="cosine", decay_start=0.3,
-        warm_up=min(50, steps), clip=1.0, ema_decay=0.99, **other,
-    )  # fmt: skip
-    return MaskRecipe(stage=config)
-
-
 RECIPES = {
-    "smoke": _recipe(2, 2),
-    "laptop": _recipe(600, 16, validate_every=200),
-    "gpu": _recipe(4000, 32, validate_every=1000),
+    "smoke": MaskRecipe(stage=small_stage(2, 2)),
+    "laptop": MaskRecipe(stage=small_stage(600, 16, validate_every=200)),
+    "gpu": MaskRecipe(stage=small_stage(4000, 32, validate_every=1000)),
 }
 
 
