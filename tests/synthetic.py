@@ -61,11 +61,19 @@ def make_raw(name="000001_00", garment_name=None, size=(64, 48), seed=0, truth=T
     flow = np.stack([x * 0.9 + 1.5, y * 0.8 + 2.25], axis=2) * np.float32([shop_size[1] / width, shop_size[0] / height])
     flow[parse != 5] = np.nan
     person = {"pose": standing_pose(size), "hands": hands.astype(np.float32)}
+    flow_back = np.where(y[..., None] < height * 0.4, flow * 0.5 + 3, np.nan).astype(np.float32)
+    depth = np.where(parse > 0, 3 + 0.1 * np.sin(x / 5) + 0.001 * y, 0).astype(np.float32)
     densepose = np.dstack([parse, rng.integers(0, 256, (*size, 2))]).astype(np.uint8)
     other = RawSample(
         name=name, garment_name="other_00", image=smooth_picture(size, seed + 50), parse=parse, **person,
         cloth=smooth_picture(shop_size, seed + 51), cloth_mask=shop_mask,
         cloth_back=smooth_picture(shop_size, seed + 52), cloth_back_mask=shop_mask,
+    ) if truth else None  # fmt: skip
+    turned = RawSample(
+        name=name, garment_name=garment_name, image=smooth_picture(size, seed + 60), parse=parse[:, ::-1].copy(),
+        pose=person["pose"] + np.float32([1, 0, 0]), hands=person["hands"], densepose=densepose[:, ::-1].copy(),
+        cloth=smooth_picture(shop_size, seed + 1), cloth_mask=shop_mask,
+        cloth_back=smooth_picture(shop_size, seed + 2), cloth_back_mask=shop_mask,
     ) if truth else None  # fmt: skip
     return RawSample(
         name=name, garment_name=garment_name, image=smooth_picture(size, seed), parse=parse, **person,
@@ -73,5 +81,6 @@ def make_raw(name="000001_00", garment_name=None, size=(64, 48), seed=0, truth=T
         densepose=densepose if truth else None,
         cloth_back=smooth_picture(shop_size, seed + 2) if truth else None,
         cloth_back_mask=shop_mask if truth else None,
-        flow=flow if truth else None, hidden=(parse == 14) if truth else None, unpaired=other,
+        flow=flow if truth else None, flow_back=flow_back if truth else None,
+        hidden=(parse == 14) if truth else None, depth=depth if truth else None, unpaired=other, new_pose=turned,
     )  # fmt: skip

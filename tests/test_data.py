@@ -56,7 +56,10 @@ def test_the_same_size_changes_nothing():
     np.testing.assert_array_equal(sample.pose.numpy(), raw.pose)
     np.testing.assert_array_equal(sample.hands.numpy(), raw.hands)
     np.testing.assert_array_equal(sample.truth.flow.permute(1, 2, 0).numpy(), raw.flow)
+    np.testing.assert_array_equal(sample.truth.flow_back.permute(1, 2, 0).numpy(), raw.flow_back)
     np.testing.assert_array_equal(sample.truth.hidden.numpy(), raw.hidden)
+    np.testing.assert_array_equal(sample.truth.depth.numpy(), raw.depth)
+    np.testing.assert_array_equal(sample.truth.new_pose.parse.numpy(), raw.new_pose.parse)
     np.testing.assert_array_equal(sample.densepose[0].numpy(), raw.densepose[..., 0])
     np.testing.assert_allclose(sample.densepose[1:].permute(1, 2, 0).numpy(), raw.densepose[..., 1:] / 255, atol=1e-6)
 
@@ -71,6 +74,9 @@ def test_shapes_types_and_ranges():
     assert sample.parse.dtype == torch.int64 and sample.pose.dtype == sample.hands.dtype == torch.float32
     assert sample.truth.flow.dtype == torch.float32 and sample.truth.hidden.dtype == torch.bool
     assert sample.densepose[0].max() <= 24 and sample.densepose[1:].max() <= 1
+    assert sample.truth.flow_back.shape == (2, 128, 96) and sample.truth.flow_back.dtype == torch.float32
+    assert sample.truth.depth.shape == (128, 96) and sample.truth.depth.dtype == torch.float32
+    assert sample.truth.new_pose.size == (128, 96) and sample.truth.new_pose.garment.name == sample.garment.name
     assert isinstance(sample.truth.unpaired, TryOnSample) and sample.truth.unpaired.garment.name == "other_00"
 
 
@@ -104,7 +110,8 @@ def test_padding_repeats_the_border_and_is_white_behind_garments():
     assert sample.padding == (0, 10, 0, 10)
     assert (sample.person[:, :10] == sample.person[:, 10:11]).all()
     assert not sample.parse[:10].any() and not sample.parse[-10:].any()
-    assert sample.truth.flow[:, :10].isnan().all()
+    assert sample.truth.flow[:, :10].isnan().all() and sample.truth.flow_back[:, :10].isnan().all()
+    assert not sample.truth.depth[:10].any() and sample.truth.new_pose.padding == sample.padding
     assert (sample.garment.image[:, :20] == 1).all() and not sample.garment.mask[:, :20].any()
     assert sample.garment.image[:, 40].min() < 0.9
 
@@ -157,6 +164,23 @@ def test_labels_are_taken_not_mixed():
     np.testing.assert_array_equal(Fit.of((80, 60), (40, 30)).labels(doubled), labels)
 
 
+def test_depth_is_taken_not_mixed():
+    raw = make_raw(size=(64, 48))
+    depth = sample_from_raw(raw, (150, 112)).truth.depth
+    assert set(depth.unique().tolist()) <= set(np.unique(raw.depth).tolist())  # nothing between a body and nothing
+
+
+def test_the_flow_into_the_back_follows_the_picture_of_the_back():
+    """The back's picture may be of another size than the front's."""
+    raw = make_raw(size=(64, 48))
+    raw = dataclasses.replace(raw, cloth_back=raw.cloth_back.repeat(2, 0).repeat(2, 1), cloth_back_mask=None)
+    raw = dataclasses.replace(raw, flow_back=raw.flow_back * 2 + 0.5)
+    got = sample_from_raw(raw).truth.flow_back.permute(1, 2, 0).numpy()
+    np.testing.assert_allclose(got, (raw.flow_back + 0.5) / 2 - 0.5, atol=1e-5)
+    with pytest.raises(ValueError, match="a flow needs the in-shop picture that it leads to, got cloth_back=None"):
+        sample_from_raw(dataclasses.replace(raw, cloth_back=None))
+
+
 def test_a_flow_without_its_garment_is_refused():
     with pytest.raises(ValueError, match="a flow needs the in-shop picture"):
         sample_from_raw(dataclasses.replace(make_raw(), cloth=None, cloth_mask=None))
@@ -179,7 +203,8 @@ def test_open_dataset(root):
     torch.testing.assert_close(truth.garment.image, sample.garment.image)
     torch.testing.assert_close(truth.pose, sample.pose)
     assert not torch.equal(truth.person, sample.person)
-    assert unpaired[2].truth is None
+    assert sample.truth.new_pose is sample.truth.flow_back is None and dataset[0].truth.new_pose.garment.name == "a_00"
+    assert unpaired[2].truth.unpaired is unpaired[2].truth.flow is None and unpaired[2].truth.depth.max() > 3
 
 
 def test_a_data_set_travels_to_worker_processes(root):
@@ -237,7 +262,8 @@ def sample():
     raw.pose[10] = 0  # a missing joint
     sample = sample_from_raw(raw, (70, 53))
     other = dataclasses.replace(sample.truth.unpaired, skeleton=None, densepose=None)
-    truth = dataclasses.replace(sample.truth, depth=torch.rand(70, 53), unpaired=other, new_pose=other)
+    turned = dataclasses.replace(sample.truth.new_pose, skeleton=None, densepose=None)
+    truth = dataclasses.replace(sample.truth, unpaired=other, new_pose=turned)
     return dataclasses.replace(sample, truth=truth, padding=(1, 2, 3, 4))
 
 
@@ -262,6 +288,11 @@ def test_mirror_swaps_left_and_right(sample):
     torch.testing.assert_close(other.pose[2, 1:], sample.pose[5, 1:])
     torch.testing.assert_close(other.hands[0, :, 1:], sample.hands[1, :, 1:])
     assert not sample.pose[10].any() and not other.pose[13].any()
+    assert torch.equal(other.truth.depth, sample.truth.depth.flip(-1)) and sample.truth.depth.max() > 3
+    there, mirrored = sample.truth.flow_back.flip(-1), other.truth.flow_back
+    torch.testing.assert_close(mirrored[0], width - 1 - there[0], equal_nan=True)
+    torch.testing.assert_close(mirrored[1], there[1], equal_nan=True)
+    assert torch.equal(other.truth.new_pose.person, sample.truth.new_pose.person.flip(-1))
 
 
 def test_the_mirrored_flow_leads_to_the_same_garment_point(sample):

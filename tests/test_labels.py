@@ -60,3 +60,33 @@ def test_densepose_parts():
     assert len(labels.DENSEPOSE) == len(set(labels.DENSEPOSE)) == 25
     for name in labels.DENSEPOSE:
         assert name.replace("left", "right") in labels.DENSEPOSE
+
+
+# The published list: sides from the data format of DensePose-COCO (2018_COCO_DensePose/data_format.md); 1 = back and
+# 2 = front from the authors (detectron2 issue 513); halves of limbs and head as their example pictures show them.
+PUBLISHED = {
+    ("torso",): (1, 2), ("right", "hand"): (3,), ("left", "hand"): (4,), ("left", "foot"): (5,),
+    ("right", "foot"): (6,), ("right", "thigh"): (7, 9), ("left", "thigh"): (8, 10), ("right", "calf"): (11, 13),
+    ("left", "calf"): (12, 14), ("left", "upper-arm"): (15, 17), ("right", "upper-arm"): (16, 18),
+    ("left", "forearm"): (19, 21), ("right", "forearm"): (20, 22), ("head",): (23, 24),
+}  # fmt: skip
+HALVES = {
+    "back": (1, 7, 8, 11, 12, 17, 18), "front": (2, 9, 10, 13, 14, 15, 16), "inner": (19, 20), "outer": (21, 22),
+    "head-right": (23,), "head-left": (24,),
+}  # fmt: skip
+
+
+def test_densepose_parts_are_the_published_ones():
+    for words, numbers in PUBLISHED.items():
+        for number in numbers:
+            assert labels.DENSEPOSE[number].startswith("-".join(words)), number
+    assert sorted(number for numbers in PUBLISHED.values() for number in numbers) == list(range(1, 25))
+    for half, numbers in HALVES.items():
+        assert {k for k, name in enumerate(labels.DENSEPOSE) if name.endswith(half)} == set(numbers)
+
+
+def test_densepose_mirror_is_the_published_one():
+    published = [0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23]
+    assert list(labels.DENSEPOSE_MIRROR) == published
+    swapped = [name.replace("left", "?").replace("right", "left").replace("?", "right") for name in labels.DENSEPOSE]
+    assert [labels.DENSEPOSE[k] for k in labels.DENSEPOSE_MIRROR] == swapped

@@ -12,23 +12,16 @@ from PIL import Image
 from synthetic import REAL, make_raw, needs_real, smooth_picture
 
 from vtonlib.labels import LIP_PALETTE
-from vtonlib.layouts import (
-    DamagedFile,
-    VitonHD,
-    decode_flow,
-    encode_flow,
-    recognise,
-    write_pairs,
-    write_sample,
-)
-from vtonlib.layouts.files import encode_keypoints, read_keypoints, read_pairs, read_picture, write_bytes
+from vtonlib.layouts import DamagedFile, VitonHD, recognise, write_pairs, write_sample
+from vtonlib.layouts.files import read_pairs, read_picture, write_bytes
 from vtonlib.represent import draw_human_agnostic, draw_parse_agnostic, draw_skeleton
 
 NAMES = ("000001_00", "000002_00")
 EVERY_FOLDER = {
     "image", "cloth", "cloth-mask", "cloth-back", "cloth-back-mask", "image-parse-v3", "image-densepose",
     "densepose-iuv", "openpose_img", "openpose_json", "image-parse-agnostic-v3.2", "agnostic-v3.2", "agnostic-mask",
-    "flow", "truth-hidden", "truth-unpaired", "truth-unpaired-parse",
+    "flow", "flow-back", "truth-hidden", "truth-depth", "truth-unpaired", "truth-unpaired-parse",
+    "truth-new-pose", "truth-new-pose-parse", "truth-new-pose-iuv", "truth-new-pose-keypoints",
 }  # fmt: skip
 
 
@@ -82,7 +75,8 @@ def test_a_studio_sample_comes_back(studio):
         for field in ("parse", "densepose", "cloth_mask", "cloth_back_mask", "hidden"):
             np.testing.assert_array_equal(getattr(got, field), getattr(raw, field), err_msg=field)
             assert getattr(got, field).dtype == getattr(raw, field).dtype
-        for field, error in (("pose", 6e-4), ("hands", 6e-4), ("flow", 1 / 128)):
+        keypoints = (("pose", 6e-4), ("hands", 6e-4))
+        for field, error in (*keypoints, ("flow", 1 / 128), ("flow_back", 1 / 128), ("depth", 1.01e-4)):
             np.testing.assert_allclose(getattr(got, field), getattr(raw, field), atol=error, rtol=0, err_msg=field)
             assert getattr(got, field).dtype == np.float32
         np.testing.assert_array_equal(got.skeleton, draw_skeleton(raw.pose, raw.hands, raw.image.shape[:2]))
@@ -102,12 +96,34 @@ def test_the_unpaired_truth_comes_with_either_pairing(studio):
     assert source.read(NAMES[1], NAMES[0]).unpaired is None  # nobody drew that one
 
 
+def test_the_new_pose_comes_with_the_own_garment(studio):
+    source, raw = VitonHD(studio), make_raw(NAMES[0], seed=0)
+    got = source.read(NAMES[0], NAMES[0]).new_pose
+    assert (got.name, got.garment_name) == (NAMES[0], NAMES[0]) and got.new_pose is got.unpaired is got.flow is None
+    assert near(got.image, raw.new_pose.image) and near(got.cloth, raw.cloth)
+    for field in ("parse", "densepose", "cloth_mask", "cloth_back_mask"):
+        np.testing.assert_array_equal(getattr(got, field), getattr(raw.new_pose, field))
+    np.testing.assert_allclose(got.pose, raw.new_pose.pose, atol=6e-4)
+    unpaired = source.read(NAMES[0], "other_00")
+    assert unpaired.new_pose is unpaired.flow_back is None and abs(unpaired.depth - raw.depth).max() < 1.01e-4
+
+
+def test_a_person_may_have_no_new_pose_but_not_half_of_it(copy):
+    (copy / f"test/truth-new-pose/{NAMES[0]}.jpg").unlink()
+    assert VitonHD(copy).read(NAMES[0], NAMES[0]).new_pose is None
+    path = copy / f"test/truth-new-pose-keypoints/{NAMES[1]}_keypoints.json"
+    path.unlink()
+    with pytest.raises(FileNotFoundError, match=str(path)):
+        VitonHD(copy).read(NAMES[1], NAMES[1])
+
+
 def test_flow_of_the_unpaired_truth_comes_back(tmp_path):
     raw = make_raw()
-    other = dataclasses.replace(raw.unpaired, flow=raw.flow, hidden=raw.hidden)
+    other = dataclasses.replace(raw.unpaired, flow=raw.flow, flow_back=raw.flow_back, hidden=raw.hidden)
     write_sample(tmp_path / "test", dataclasses.replace(raw, unpaired=other))
     got = VitonHD(tmp_path).read(raw.name, "other_00").unpaired
     np.testing.assert_allclose(got.flow, raw.flow, atol=1 / 128, rtol=0)
+    np.testing.assert_allclose(got.flow_back, raw.flow_back, atol=1 / 128, rtol=0)
     np.testing.assert_array_equal(got.hidden, raw.hidden)
 
 
@@ -164,7 +180,12 @@ def test_the_writer_refuses_what_does_not_fit(tmp_path):
         ({"parse": raw.parse + 15}, "expected LIP labels 0..19"),
         ({"pose": raw.pose * np.nan}, "pose: expected finite"),
         ({"flow": raw.flow + 2000}, "flow: expected coordinates in"),
+        ({"flow_back": raw.flow_back[1:]}, r"flow_back is \(63, 48\), but image is \(64, 48\)"),
+        ({"depth": raw.depth[:, 1:]}, r"depth is \(64, 47\), but image is \(64, 48\)"),
+        ({"depth": raw.depth + 11}, "depth: expected metres in"),
         ({"unpaired": make_raw("somebody")}, "another person"),
+        ({"new_pose": make_raw("somebody")}, "new_pose is 'somebody' in 'somebody'"),
+        ({"new_pose": make_raw(raw.name, "other_00")}, "new_pose is '000001_00' in 'other_00'"),
     ]:
         with pytest.raises(ValueError, match=message):
             write_sample(tmp_path / "test", dataclasses.replace(raw, **change))
@@ -177,38 +198,6 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="pulled the plug"):
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old" and [file.name for file in tmp_path.iterdir()] == ["file.bin"]
-
-
-# ---- flow ----------------------------------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 9), st.integers(1, 9))
-def test_flow_round_trip(seed, height, width):
-    rng = np.random.default_rng(seed)
-    flow = rng.uniform(-0.5, 1023.5, (height, width, 2)).astype(np.float32)
-    flow[rng.random((height, width)) < 0.3] = np.nan
-    stored = encode_flow(flow)
-    assert stored.shape == (2 * height, width) and stored.dtype == np.uint16
-    got = decode_flow(stored)
-    np.testing.assert_allclose(got, flow, atol=1 / 64, rtol=0)
-    inner = (flow > 0) & (flow < 1023)
-    assert np.abs(got - flow)[inner].max(initial=0) <= 1 / 128
-    np.testing.assert_array_equal(encode_flow(got), stored)
-
-
-def test_flow_extremes_and_refusals():
-    ends = np.float32([[[-0.5, 1023.5], [0, 1023]]])
-    assert encode_flow(ends).tolist() == [[1, 32], [65535, 65504]]
-    np.testing.assert_allclose(decode_flow(encode_flow(ends)), ends, atol=1 / 64)
-    half_known = np.float32([[[np.nan, 3.0]]])
-    assert not encode_flow(half_known).any()
-    for flow in (np.zeros((3, 4)), np.float32([[[-0.6, 0]]]), np.float32([[[0, 1024]]]), np.float32([[[np.inf, 0]]])):
-        with pytest.raises(ValueError, match="flow: expected"):
-            encode_flow(flow)
-    for stored in (np.zeros((3, 4), np.uint16), np.zeros((2, 4), np.uint8), np.uint16([[0], [5]])):
-        with pytest.raises(ValueError, match="expected"):
-            decode_flow(stored)
 
 
 # ---- names and pairs -----------------------------------------------------------------------------------------------
@@ -313,6 +302,10 @@ def test_other_damaged_pictures_are_refused(copy):
         (f"densepose-iuv/{name}.png", Image.new("RGB", (48, 64), (25, 0, 0)), "DensePose parts 0..24"),
         (f"flow/{name}.png", Image.fromarray(np.eye(128, 48, dtype=np.uint16)), "only one of them"),
         (f"flow/{name}.png", Image.fromarray(np.zeros((64, 48), np.uint16)), "expected 128 x 48"),
+        (f"truth-depth/{name}.png", Image.new("L", (48, 64)), "mode I;16, got mode L"),
+        (f"truth-depth/{name}.png", Image.fromarray(np.zeros((128, 48), np.uint16)), "expected 64 x 48"),
+        (f"flow-back/{name}.png", Image.fromarray(np.zeros((64, 48), np.uint16)), "expected 128 x 48"),
+        (f"truth-new-pose/{name}.jpg", Image.new("RGB", (40, 64)), "expected 64 x 48"),
         (f"openpose_img/{name}_rendered.png", Image.new("RGB", (47, 64)), "expected 64 x 48 .* got 64 x 47"),
         (f"truth-unpaired/{name}--other_00.jpg", Image.new("RGB", (40, 64)), "expected 64 x 48"),
     ]
@@ -328,7 +321,8 @@ def test_other_damaged_pictures_are_refused(copy):
     ("image", ".jpg"), ("cloth", ".jpg"), ("cloth-mask", ".jpg"), ("image-parse-v3", ".png"),
     ("openpose_img", "_rendered.png"),
     ("openpose_json", "_keypoints.json"), ("densepose-iuv", ".png"), ("flow", ".png"), ("truth-hidden", ".png"),
-    ("cloth-back", ".jpg"), ("cloth-back-mask", ".jpg"),
+    ("cloth-back", ".jpg"), ("cloth-back-mask", ".jpg"), ("flow-back", ".png"), ("truth-depth", ".png"),
+    ("truth-new-pose-parse", ".png"),
 }))  # fmt: skip
 def test_missing_and_truncated_files_are_named(copy, folder, end):
     path = copy / "test" / folder / f"{NAMES[0]}{end}"
@@ -358,117 +352,13 @@ def test_any_damage_to_a_picture_is_read_or_refused(tmp_path, data):
         assert str(path) in str(error)
 
 
-# ---- keypoints -----------------------------------------------------------------------------------------------------
-
-
-def write_json(path, pose=None, **person):
-    pose = [10.0, 20.0, 0.5] * 25 if pose is None else pose
-    path.write_text(json.dumps({"people": [{"pose_keypoints_2d": pose, **person}]}))
-    return path
-
-
-def test_points_outside_keep_their_coordinates_and_are_not_seen(tmp_path):
-    values = [10.0, 20.0, 0.9] * 25
-    values[3:6], values[6:9], values[9:12] = [12.0, 70.0, 0.8], [-0.4, 63.4, 1.2], [0, 0, 0]
-    pose, hands = read_keypoints(write_json(tmp_path / "k.json", values), (64, 48))
-    np.testing.assert_array_equal(pose[1], np.float32([12, 70, 0]))
-    np.testing.assert_array_equal(pose[2], np.float32([-0.4, 63.4, 1.2]))
-    assert not pose[3].any() and pose[0, 2] == np.float32(0.9) and hands is None
-
-
-def test_one_hand_may_be_missing(tmp_path):
-    path = write_json(tmp_path / "k.json", hand_right_keypoints_2d=[1.0, 2.0, 0.5] * 21, hand_left_keypoints_2d=[],
-                      face_keypoints_2d=["ignored"])  # fmt: skip
-    hands = read_keypoints(path, (64, 48))[1]
-    assert not hands[0].any() and (hands[1] == np.float32([1, 2, 0.5])).all()
-
-
-BROKEN = {
-    "no JSON": "{",
-    "a list": "[]",
-    'list "people"': '{"people": 3}',
-    "0 people": '{"people": []}',
-    "2 people": '{"people": [{}, {}]}',
-    "JSON object": '{"people": [7]}',
-    "BODY_25": '{"people": [{}]}',
-    "got 3 values": '{"people": [{"pose_keypoints_2d": [1, 2, 3]}]}',
-    "got str": '{"people": [{"pose_keypoints_2d": "1"}]}',
-}
-
-
-@pytest.mark.parametrize("message", [key for key in BROKEN if key != "a list"])
-def test_broken_json_is_refused(tmp_path, message):
-    path = tmp_path / "000001_00_keypoints.json"
-    path.write_text(BROKEN[message])
-    with pytest.raises(DamagedFile, match=message) as caught:
-        read_keypoints(path, (64, 48))
-    assert str(path) in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "value, message",
-    [(float("nan"), "finite"), (float("inf"), "finite"), (481.0, "in or near"), (-500, "in or near"), ("1", "numbers"),
-     (True, "numbers"), (None, "numbers"), (10**400, "endless")],
-)  # fmt: skip
-def test_keypoints_that_are_no_place_are_refused(tmp_path, value, message):
-    values = [10.0, 20.0, 0.9] * 25
-    values[6] = value
-    with pytest.raises(DamagedFile, match=message):
-        read_keypoints(write_json(tmp_path / "k.json", values), (64, 48))
-    hand = [10.0, 20.0, 0.9] * 21
-    hand[6] = value
-    with pytest.raises(DamagedFile, match=message):
-        read_keypoints(write_json(tmp_path / "k.json", hand_left_keypoints_2d=hand), (64, 48))
-
-
-def test_a_negative_confidence_is_refused(tmp_path):
-    with pytest.raises(DamagedFile, match="confidences of 0 or more"):
-        read_keypoints(write_json(tmp_path / "k.json", [10.0, 20.0, -0.1] * 25), (64, 48))
-
-
-json_value = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=8,
-)
-numbers = st.lists(st.floats() | st.floats(0, 48), min_size=74, max_size=76)
-
-
-@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(json_value | st.fixed_dictionaries({"people": st.lists(
-    st.fixed_dictionaries({"pose_keypoints_2d": numbers | json_value}, optional={"hand_left_keypoints_2d": json_value}),
-    max_size=2)}))  # fmt: skip
-def test_any_json_is_read_or_refused(tmp_path, document):
-    path = tmp_path / "k.json"
-    path.write_text(json.dumps(document))
-    try:
-        pose, hands = read_keypoints(path, (64, 48))
-        assert pose.shape == (25, 3) and np.isfinite(pose).all() and (pose[:, 2] >= 0).all()
-        assert hands is None or hands.shape == (2, 21, 3)
-    except DamagedFile as error:
-        assert str(path) in str(error)
-
-
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_keypoints_round_trip(tmp_path, seed, with_hands):
-    rng = np.random.default_rng(seed)
-    pose = rng.uniform(0, [47, 63, 1], (25, 3)).astype(np.float32)
-    hands = rng.uniform(0, [47, 63, 1], (2, 21, 3)).astype(np.float32) if with_hands else None
-    path = tmp_path / "k.json"
-    path.write_bytes(encode_keypoints(pose, hands))
-    got_pose, got_hands = read_keypoints(path, (64, 48))
-    np.testing.assert_allclose(got_pose, pose, atol=6e-4)
-    assert got_hands is None if hands is None else np.abs(got_hands - hands).max() < 6e-4
-
-
 # ---- finding the layout --------------------------------------------------------------------------------------------
 
 
 def test_recognise(studio, tmp_path):
     assert recognise(studio) is VitonHD and recognise(str(studio)) is VitonHD
     assert recognise(tmp_path, layout="viton-hd") is VitonHD
-    with pytest.raises(ValueError, match=r"layout: expected one of \['viton-hd'\], got 'coco'"):
+    with pytest.raises(ValueError, match=r"layout: expected one of \['mpv', 'mvg', 'viton-hd'\], got 'coco'"):
         recognise(studio, layout="coco")
     with pytest.raises(
         FileNotFoundError, match=r"expected a data set .*viton-hd: train/image.* got a folder with photos"

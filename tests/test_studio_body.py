@@ -30,6 +30,8 @@ from vtonlib.studio.body import (
     skin_vertices,
     vertex_normals,
 )
+from vtonlib.studio.densepose import cloth_densepose
+from vtonlib.studio.face_paint import Face, draw_face
 from vtonlib.studio.hair import STYLES, build_hair, head_centre, head_points, pose_hair
 from vtonlib.studio.lighting import decode_srgb
 from vtonlib.studio.mesh import Hit
@@ -45,7 +47,7 @@ from vtonlib.studio.pose import (
     sample_pose,
     unit,
 )
-from vtonlib.studio.skin import EYEBALL_BOX, Face, draw_face, sample_texture, skin_shader, skin_texture
+from vtonlib.studio.skin import EYEBALL_BOX, sample_texture, skin_shader, skin_texture
 
 PLAIN_FACE = Face(skin=(0.9, 0.7, 0.6), lips=(0.7, 0.3, 0.3), brow=(0.1, 0.07, 0.05), iris=(0.3, 0.4, 0.5))
 
@@ -317,8 +319,57 @@ def test_densepose_parts_face_the_right_way(pack):
     x, normals = pack.canonical.vertices[:, 0], pack.canonical_normals
     for left, right in ((4, 3), (5, 6), (10, 9), (8, 7), (14, 13), (15, 16), (17, 18), (19, 20), (21, 22), (24, 23)):
         assert x[pack.densepose_part == left].mean() > 0 > x[pack.densepose_part == right].mean()
-    for front, back in ((2, 1), (9, 7), (13, 11), (15, 17), (20, 22)):
-        assert normals[pack.densepose_part == front, 1].max() <= 0 <= normals[pack.densepose_part == back, 1].min()
+    for front, back in ((2, 1), (9, 7), (10, 8), (13, 11), (14, 12), (15, 17), (16, 18)):
+        y = [normals[pack.densepose_part == part, 1].mean() for part in (front, back)]
+        assert y[0] < -0.3 < 0.3 < y[1]
+    palm = np.array([-0.82, 0.1, -0.57])  # what the left palm faces in the rest pose
+    for inner, outer, mirror in ((19, 21, 1), (20, 22, -1)):
+        facing = normals @ (palm * (mirror, 1, 1))
+        assert facing[pack.densepose_part == inner].mean() > 0.4 > -0.4 > facing[pack.densepose_part == outer].mean()
+
+
+# How U and V grow on each part in the examples that DensePose's authors published: part -> (U, V), each a direction on
+# the canonical body. (Along a limb "down" is away from the torso.)
+PUBLISHED_UV = {
+    1: ("down", "right"), 2: ("down", "right"), 7: ("down", "right"), 8: ("down", "left"), 9: ("up", "left"),
+    10: ("up", "right"), 11: ("up", "right"), 12: ("up", "left"), 13: ("down", "right"), 14: ("down", "left"),
+    15: ("down", "front"), 16: ("down", "front"), 19: ("up", "back"), 20: ("up", "back"), 21: ("down", "front"),
+    22: ("down", "front"), 23: ("front", "up"), 24: ("back", "up"),
+}  # fmt: skip
+DIRECTIONS = {"down": (0, 0, -1), "up": (0, 0, 1), "right": (-1, 0, 0), "left": (1, 0, 0), "front": (0, -1, 0),
+              "back": (0, 1, 0)}  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PUBLISHED_UV)
+def test_densepose_u_and_v_grow_as_on_the_published_charts(pack, part):
+    mine = np.flatnonzero((pack.densepose_part == part) & np.isin(np.arange(pack.vertex_count), pack.body_ids))
+    points = pack.canonical.vertices[mine] - pack.canonical.vertices[mine].mean(0)
+    for column, name in enumerate(PUBLISHED_UV[part]):
+        slope = np.linalg.lstsq(points, pack.densepose_uv[mine, column] - 0.5, rcond=None)[0]
+        assert slope @ DIRECTIONS[name] > 0.3 * np.linalg.norm(slope), (part, "UV"[column], slope)
+
+
+def test_densepose_hands_run_from_the_thumb_over_the_back(pack):
+    for part, flip in ((3, False), (4, True)):
+        mine = pack.densepose_part == part
+        u = 1 - pack.densepose_uv[mine, 0] if flip else pack.densepose_uv[mine, 0]
+        palm = pack.canonical_normals[mine] @ (np.array([-0.82, 0.1, -0.57]) * (-1 if part == 3 else 1, 1, 1))
+        wrist = pack.canonical.head("wrist.R" if part == 3 else "wrist.L")
+        tip = np.linalg.norm(pack.canonical.vertices[mine] - wrist, axis=1)
+        flat = tip < 0.09  # bent fingers lie below the axis altogether
+        assert np.median(u[flat & (palm > 0.8)]) > 0.6 > 0.4 > np.median(u[flat & (palm < -0.8)])
+        assert np.corrcoef(tip, pack.densepose_uv[mine, 1])[0, 1] > 0.8
+
+
+def test_densepose_on_cloth_is_that_of_the_body_below(pack):
+    ids = pack.tights_ids
+    part, uv = cloth_densepose(pack.canonical.vertices[ids], ids)
+    np.testing.assert_array_equal(part, pack.densepose_part[ids])
+    np.testing.assert_allclose(uv, pack.densepose_uv[ids], atol=1e-6)
+    outwards = pack.canonical.vertices[ids] + 0.01 * pack.canonical_normals[ids]
+    moved_part, moved = cloth_densepose(outwards, ids)
+    same = moved_part == part
+    assert same.mean() > 0.97 and np.quantile(np.abs(moved - uv)[same], 0.9) < 0.1
 
 
 # --- poses
@@ -460,7 +511,7 @@ def test_a_face_is_painted_where_it_belongs(size):
 def test_a_face_is_what_its_fields_say():
     texture = skin_texture(PLAIN_FACE, 512)
     assert np.array_equal(texture, skin_texture(PLAIN_FACE, 512))
-    bearded = skin_texture(replace(PLAIN_FACE, stubble=1.0), 512)
+    bearded = skin_texture(replace(PLAIN_FACE, beard="stubble"), 512)
     assert face_colour(bearded, 40, -105).mean() < 0.85 * face_colour(texture, 40, -105).mean()
     assert np.allclose(face_colour(bearded, 0, 60), face_colour(texture, 0, 60), atol=0.01)
     calm, flushed = (skin_texture(replace(PLAIN_FACE, redness=r), 512) for r in (0.0, 1.0))
@@ -476,7 +527,7 @@ def test_drawn_faces_differ_and_are_seeded():
         return draw_face(rng, skin=(0.9, 0.7, 0.6), hair=(0.1, 0.1, 0.1), iris=(0.2, 0.1, 0.1), female=female)
 
     assert draw(1, True) == draw(1, True) != draw(2, True)
-    assert all(draw(seed, True).stubble == 0 for seed in range(20))
+    assert all(draw(seed, True).beard == "none" for seed in range(20))
     assert len({draw(seed, False).brow_arch for seed in range(20)}) == 20
 
 
@@ -515,7 +566,7 @@ def test_every_style_covers_the_crown_and_frees_the_face(style, people):
         assert np.isfinite(hair.rest).all() and len(hair.uv) == len(hair.hang) == len(hair.rest)
         assert hair.faces.min() >= 0 and hair.faces.max() < len(hair.rest)
         assert hair.hang.min() >= 0 and hair.hang.max() <= 1
-        assert (hair.hang.max() > 0.5) == (STYLES[style].hanging or STYLES[style].knot == "tail")
+        assert (hair.hang.max() > 0.5) == (STYLES[style].hanging or STYLES[style].knot in ("tail", "braid"))
         # the sheet lies outside the skull everywhere, and faces outward
         columns, rows = hair.sheet
         sheet = hair.rest[: columns * rows].reshape(columns, rows, 3)

@@ -10,11 +10,13 @@ from vtonlib.labels import BODY_25_INDEX
 from vtonlib.studio.cuts import BOTTOMS, TOPS
 from vtonlib.studio.garment import garment_shape
 from vtonlib.studio.mesh import Mesh, Scene
-from vtonlib.studio.people import Outfit, Staging, TopDesign, draw_identity, draw_outfit, draw_staging, draw_top
-from vtonlib.studio.quality import LIMITS, find_defects
+from vtonlib.studio.outfits import Outfit, TopDesign, draw_outfit, draw_top
+from vtonlib.studio.people import Staging, draw_identity, draw_staging
+from vtonlib.studio.photography import draw_photography
+from vtonlib.studio.quality import LIMITS, TOP, find_defects
 from vtonlib.studio.render import passes
 from vtonlib.studio.scene import Model
-from vtonlib.studio.session import TOP, expose
+from vtonlib.studio.session import VIEWS, Sitting, shoot
 from vtonlib.studio.subdivide import quad_edges
 from vtonlib.studio.wardrobe import Top
 
@@ -32,9 +34,14 @@ def top():
 
 
 @pytest.fixture(scope="module")
-def take(model, top):
-    outfit = Outfit(BOTTOMS[0], (0.2, 0.25, 0.4), (0.9, 0.9, 0.9))
-    return expose(model, top, outfit, Staging("stand", 1, 5.0, 2), SIZE)
+def sitting(model):
+    photography = draw_photography(np.random.default_rng(1), "studio")
+    return Sitting(model, Outfit(BOTTOMS[0], (0.2, 0.25, 0.4), (0.9, 0.9, 0.9)), photography, SIZE)
+
+
+@pytest.fixture(scope="module")
+def take(sitting, top):
+    return sitting.pose(Staging("stand", 1, 5.0, 2), [top])[0][0]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +56,7 @@ def test_every_top_is_whole_its_rim_lies_on_cut_lines_only(cut):
     edges, count = np.unique(sides, axis=0, return_counts=True)
     assert count.max() == 2
     rim = np.unique(edges[count == 1])
+    rim = rim[rim < shape.to_render.shape[0]]  # a collar's or hood's own rim is none of the cut's
     assert np.abs(shape.edge[rim]).max() < 0.004 and shape.edge.min() > -1e-6
     assert np.isfinite(shape.fabric).all() and 0.3 < shape.front.mean() < 0.7
 
@@ -59,8 +67,10 @@ def test_pressing_keeps_most_lengths(cut):
     edges = quad_edges(shape.quads)[0]
     length = [np.linalg.norm(v[edges[:, 0]] - v[edges[:, 1]], axis=1) for v in (shape.points, shape.pressed)]
     ratio = length[1] / length[0]
-    assert 0.9 < np.median(ratio) < 1.1 and np.quantile(ratio, 0.05) > 0.5 and np.quantile(ratio, 0.95) < 1.6
-    assert np.ptp(shape.pressed[:, 1]) < 0.1 * np.ptp(shape.points[:, 1]) + 0.02
+    assert 0.9 < np.median(ratio) < 1.1 and np.quantile(ratio, 0.05) > 0.5
+    # the points are the body's: the wider the cloth, the longer are its edges
+    assert np.quantile(ratio, 0.95) < (1.6 if cut.gather == "plain" and cut.loose < 0.025 else 1.9)
+    assert np.ptp(shape.pressed[:, 1]) < 0.1 * np.ptp(shape.points[:, 1]) + 0.03
 
 
 def test_the_record_is_complete_and_consistent(sample):
@@ -102,8 +112,7 @@ def test_the_flow_agrees_with_the_projected_vertices(take, top):
     shop = top.shop(SIZE)
     record = take.record("a", "a", shop)
     worn_at, worn_depth = take.camera.project(take.dressed.top.vertices)
-    shop_at, _ = shop.camera.project(np.stack([top.shape.fabric[:, 0], 0 * top.shape.fabric[:, 0],
-                                               top.shape.fabric[:, 1]], 1))  # fmt: skip
+    shop_at, _ = shop.camera.project(shop.positions)
     column, row = np.round(worn_at - 0.5).astype(int).T
     inside = (column >= 0) & (column < SIZE[1]) & (row >= 0) & (row < SIZE[0])
     column, row = np.clip(column, 0, SIZE[1] - 1), np.clip(row, 0, SIZE[0] - 1)
@@ -113,10 +122,9 @@ def test_the_flow_agrees_with_the_projected_vertices(take, top):
     assert visible.sum() > 1000 and np.median(apart) < 0.6 and np.quantile(apart, 0.95) < 2
 
 
-def test_another_garment_leaves_the_person_and_the_wall_alone(model, take):
-    other = Top(TopDesign(TOPS[6], "stripes", 9), 400)
-    outfit = Outfit(BOTTOMS[0], (0.2, 0.25, 0.4), (0.9, 0.9, 0.9))
-    second = expose(model, other, outfit, take.staging, SIZE)
+def test_another_garment_leaves_the_person_and_the_wall_alone(sitting, take, top):
+    other = Top(TopDesign(next(cut for cut in TOPS if cut.name == "sweater"), "stripes", 9), 400)
+    ((_, second),) = sitting.pose(take.staging, [top, other])
     np.testing.assert_allclose(second.dressed.body, take.dressed.body)
     both = (take.passes.parse == 13) & (second.passes.parse == 13)
     assert both.sum() > 0.99 * (take.passes.parse == 13).sum()
@@ -177,7 +185,55 @@ def test_draws_are_seeded_and_varied():
     assert len({who.hair_style for who in identities}) >= 6
     assert min(who.tone for who in identities) < 1.2 and max(who.tone for who in identities) > 4.5
     tops = [draw_top(np.random.default_rng(k)) for k in range(200)]
-    assert {t.cut.name for t in tops} == {cut.name for cut in TOPS} and len({t.fabric for t in tops}) >= 8
+    assert {t.cut.name for t in tops} >= {cut.name for cut in TOPS} and len({t.fabric for t in tops}) >= 8
     assert len({draw_staging(np.random.default_rng(k)).pose for k in range(200)}) >= 6
-    bottoms = {draw_outfit(np.random.default_rng(k), female=True).bottom.name for k in range(60)}
+    bottoms = {draw_outfit(np.random.default_rng(k), female=True).bottom.name for k in range(150)}
     assert bottoms == {cut.name for cut in BOTTOMS}
+
+
+def test_views_go_round_one_and_the_same_scene(sitting, top):
+    takes = [row[0] for row in sitting.pose(Staging("stand", 1, 5.0, 2), [top], VIEWS)]
+    assert [take.view for take in takes] == list(VIEWS)
+    assert all(take.dressed is takes[0].dressed for take in takes), "nothing is built again for another view"
+    front, right, back = (takes[k].record("p", "g", top.shop(SIZE)) for k in (0, 2, 4))
+    face = [np.sum(record.parse == 13) for record in (front, back)]
+    assert face[0] > 150 and face[1] < 0.1 * face[0]
+    shoulders = [BODY_25_INDEX["left-shoulder"], BODY_25_INDEX["right-shoulder"]]
+    assert front.pose[shoulders[0], 0] > front.pose[shoulders[1], 0] > 0
+    assert back.pose[shoulders[0], 0] < back.pose[shoulders[1], 0], "from behind, left is left"
+    part = np.bincount(right.densepose[..., 0].ravel(), minlength=25)
+    assert part[[16, 20]].sum() + part[[18, 22]].sum() > 4 * part[[15, 17, 19, 21]].sum(), "90 shows the right side"
+    known = [np.isfinite(flow).all(-1).sum() for flow in (front.flow, front.flow_back, back.flow, back.flow_back)]
+    assert known[0] > 4 * known[1] and known[3] > 4 * known[2], "from behind the flow leads to the back picture"
+
+
+@pytest.mark.parametrize("layout", ["viton-hd", "mpv", "mvg"])
+def test_an_album_holds_the_pictures_of_its_layout_and_their_truths(layout):
+    album = shoot(5, 3, (64, 48), other=7, layout=layout)
+    poses, yaws = ([drawn[name] for drawn in album.attributes] for name in ("pose", "yaw"))
+    assert len(album.samples) == {"viton-hd": 1, "mpv": 3, "mvg": 5}[layout]
+    assert album.photographs == {"viton-hd": 3, "mpv": 6, "mvg": 15}[layout]
+    assert len({sample.name for sample in album.samples}) == len(album.samples)
+    for sample in album.samples:
+        assert sample.unpaired.name == sample.name and sample.unpaired.garment_name != sample.garment_name
+        assert ((sample.unpaired.cloth != sample.cloth).any() and np.isfinite(sample.flow).any()) or layout == "mvg"
+        assert ((sample.depth > 0) == (sample.parse > 0)).all() and sample.depth.max() < 20
+    if layout != "mpv":
+        new = album.samples[0].new_pose
+        assert album.attributes[0]["new_pose"] not in ("", poses[0]) and (new.pose != album.samples[0].pose).any()
+        assert new.garment_name == album.samples[0].garment_name
+    if layout == "mpv":
+        assert len(set(poses)) == 3
+    if layout == "mvg":
+        assert tuple(yaws) == VIEWS and len(set(poses)) == 1
+
+
+def test_a_layout_that_is_not_known_is_refused():
+    with pytest.raises(ValueError, match="layout: expected one of viton-hd, mpv, mvg, got 'mpeg'"):
+        shoot(0, 0, SIZE, layout="mpeg")
+
+
+def test_no_pose_is_drawn_twice_for_one_person():
+    drawn = [draw_staging(np.random.default_rng(k), others=("stand", "hips")) for k in range(100)]
+    assert not {"stand", "hips"} & {staging.pose for staging in drawn}
+    assert max(abs(staging.yaw) for staging in drawn) > 40

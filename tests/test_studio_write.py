@@ -36,7 +36,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(written, tmp_path):
     call = f"from vtonlib.studio import Studio; Studio(3).write({str(root)!r}, {PEOPLE}, {SIZE}, processes=1)"
     process = subprocess.Popen([sys.executable, "-c", call], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while len(list(root.rglob("samples/*.json"))) < 2 and time.monotonic() < deadline:
+    while len(list(root.glob("samples/*.json"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -87,15 +87,44 @@ def test_the_unpaired_truth_is_there_and_differs_in_the_garment(written):
 def test_manifest_and_studio_json(written):
     about = json.loads((written / "studio.json").read_text())
     assert about["complete"] and about["people"] == PEOPLE and about["seed"] == 3
+    assert about["photographs"] == 6 + 2 * 3 and all(count > 0 for count in about["rejected"].values())
     lines = (written / "manifest.csv").read_text().splitlines()
-    assert len(lines) == PEOPLE + 1 and lines[0].startswith("name,split,cut,fabric")
+    assert len(lines) == PEOPLE + 1 and lines[0].startswith("name,split,pose,yaw,new_pose,cut")
+
+
+@pytest.fixture(scope="module", params=["mpv", "mvg"])
+def series(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp(request.param) / "set"
+    return Studio(3).write(root, PEOPLE, SIZE, request.param, look="wild", processes=2, progress=False)
+
+
+def test_the_other_layouts_are_written_and_read(series):
+    about = json.loads((series / "studio.json").read_text())
+    pictures = {"mpv": 3, "mvg": 5}[about["layout"]]
+    assert about["look"] == "wild" and about["photographs"] == 6 * pictures + 2 * {"mpv": 6, "mvg": 15}[about["layout"]]
+    assert len((series / "manifest.csv").read_text().splitlines()) == 1 + pictures * PEOPLE
+    assert len(open_dataset(series, "train", size=None)) == pictures * 6
+    paired, unpaired = (open_dataset(series, "test", pairing, size=None)[0] for pairing in ("paired", "unpaired"))
+    assert paired.size == SIZE and paired.garment.back is not None and paired.truth.depth.max() > 1
+    truth = unpaired.truth.unpaired
+    assert truth.garment.name == unpaired.garment.name != paired.garment.name
+    assert (truth.person - unpaired.person).abs().mean() > 0.01
+    sample = unpaired if about["layout"] == "mpv" else paired
+    new_pose = sample.truth.new_pose
+    assert new_pose.garment.name == sample.garment.name and (new_pose.person - sample.person).abs().mean() > 0.01
+
+
+def test_the_new_pose_of_the_test_people_is_there(written):
+    sample = open_dataset(written, "test", "paired", size=None)[0]
+    assert sample.truth.new_pose.garment.name == sample.garment.name
+    assert (sample.truth.new_pose.pose != sample.pose).any() and sample.truth.new_pose.parse is not None
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"people": 4}, "people"), ({"size": (16, 12)}, "size"), ({"size": (100, 200)}, "size"),
-        ({"layout": "mpeg"}, "layout"),
+        ({"layout": "mpeg"}, "layout"), ({"look": "dark"}, "look"),
     ],
 )  # fmt: skip
 def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, arguments, message):

@@ -293,6 +293,13 @@ def test_everything_moves_together():
     assert (moved.parse[inside] == torch.where(moved.parse[inside] == 14, 14, 15)).all() and inside.any()
 
 
+def test_labels_go_on_where_the_picture_does():
+    batch = cached()
+    everywhere = replace(batch, parse=torch.full_like(batch.parse, 9))
+    moved = augment(everywhere, Augmentation(shift=0.3, scale=0.5, rotation=30), torch.Generator().manual_seed(0))
+    assert (moved.parse == 9).all()
+
+
 def test_points_move_with_pixels():
     sample = exact_sample()[0]
     person = -torch.ones(3, *SIZE)

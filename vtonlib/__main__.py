@@ -192,8 +192,17 @@ def evaluated_tryon(system, dataset, arguments: argparse.Namespace):
     )  # fmt: skip
 
 
-def studio(arguments: argparse.Namespace) -> None:
-    """Write a studio data set; started again, it goes on where it stopped."""
+def studio(arguments: argparse.Namespace) -> int:
+    """Write a studio data set (started again, it goes on where it stopped), or check one: exit status 1 if it fails."""
+    if arguments.check is not None:
+        return check_studio(arguments)
+    if arguments.card is not None:
+        from vtonlib.studio.card import data_card
+
+        print(data_card(arguments.card))
+        return 0
+    if arguments.out is None:
+        raise ValueError("expected --out with the folder to be written, or --check or --card with a data set")
     from vtonlib.studio import Studio
 
     Studio(seed=arguments.seed).write(
@@ -201,8 +210,19 @@ def studio(arguments: argparse.Namespace) -> None:
         people=arguments.people,
         size=arguments.size,
         layout=arguments.layout,
+        look=arguments.look,
         processes=arguments.processes,
     )
+    return 0
+
+
+def check_studio(arguments: argparse.Namespace) -> int:
+    """`studio --check`: print the table of checks and what failed."""
+    from vtonlib.studio.selfcheck import check_data_set
+
+    result = check_data_set(arguments.check, arguments.again, progress=True)
+    print(result.table())
+    return 1 if result.failures else 0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -236,11 +256,15 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(run=evaluate)
 
     command = commands.add_parser("studio", help="write a studio data set", description=studio.__doc__)
-    command.add_argument("--out", type=Path, required=True, help="folder of the data set")
+    command.add_argument("--out", type=Path, help="folder of the data set that is to be written")
+    command.add_argument("--check", type=Path, metavar="ROOT", help="check a written data set instead")
+    command.add_argument("--again", type=int, default=3, help="of --check: how many people are made again")
+    command.add_argument("--card", type=Path, metavar="ROOT", help="print the data card with this data set's numbers")
     command.add_argument("--people", type=positive, default=240)
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--size", type=size_of, default=(256, 192), metavar="HxW")
-    command.add_argument("--layout", default="viton-hd")
+    command.add_argument("--layout", default="viton-hd", help="viton-hd, mpv (three poses) or mvg (five views)")
+    command.add_argument("--look", default="studio", help="studio (a catalogue's) or wild (any light, place, camera)")
     command.add_argument("--processes", type=positive, help="worker processes, by default one a core")
     command.set_defaults(run=studio)
     return top
@@ -297,16 +321,16 @@ def _samples(command: argparse.ArgumentParser) -> None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 2 after one line on what was wrong with the input."""
+    """Run a command; the exit status: 0, 1 for a failed check, or 2 after one line on what was wrong with the input."""
     words = list(sys.argv[1:] if words is None else words)
     arguments = parser().parse_args(words)
     arguments.words = words
     try:
-        arguments.run(arguments)
+        status = arguments.run(arguments)
     except (ValueError, OSError, NotImplementedError) as error:
         print(f"vtonlib {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    return 0
+    return status or 0
 
 
 if __name__ == "__main__":

@@ -52,9 +52,12 @@ def open_dataset(
 
 
 class TryOnDataset(torch.utils.data.Dataset):
-    """A list of `TryOnSample`s read from a layout when asked for; `pairs` has the (person, garment) names."""
+    """A list of `TryOnSample`s read from a layout when asked for.
 
-    def __init__(self, source, pairs: list[tuple[str, str]], size: tuple[int, int] | None, pairing: str):
+    `pairs` has the (person, garment) names; in the layout of MPV (person, garment, target), see `layouts/mpv.py`.
+    """
+
+    def __init__(self, source, pairs: list[tuple[str, ...]], size: tuple[int, int] | None, pairing: str):
         self.source, self.pairs, self.size, self.pairing = source, list(pairs), size, pairing
 
     def __len__(self) -> int:
@@ -200,19 +203,26 @@ def _garment(raw: RawSample, size: tuple[int, int]) -> Garment | None:
 
 
 def _truth(raw: RawSample, fit: Fit, size: tuple[int, int]) -> Truth | None:
-    if raw.flow is None and raw.hidden is None and raw.unpaired is None:
-        return None
-    flow = hidden = unpaired = None
-    if raw.flow is not None:
-        if raw.cloth is None:
-            raise ValueError(f"sample {raw.name!r}: a flow needs the in-shop picture that it leads to, got cloth=None")
-        fitted = fit.flow(raw.flow, Fit.of(raw.cloth.shape[:2], size))
-        flow = torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))
+    fields = {}
+    for name, shop in (("flow", "cloth"), ("flow_back", "cloth_back")):
+        if getattr(raw, name) is not None:
+            fields[name] = _fitted_flow(raw, name, shop, fit, size)
     if raw.hidden is not None:
-        hidden = torch.from_numpy(fit.labels(raw.hidden, False))
-    if raw.unpaired is not None:
-        unpaired = sample_from_raw(raw.unpaired, size)
-    return Truth(flow=flow, hidden=hidden, unpaired=unpaired)
+        fields["hidden"] = torch.from_numpy(fit.labels(raw.hidden, False))
+    if raw.depth is not None:
+        # the pixel under the centre: a depth between a sleeve and the wall behind it is nowhere
+        fields["depth"] = torch.from_numpy(fit.labels(raw.depth.astype(np.float32)))
+    for name in ("unpaired", "new_pose"):
+        if getattr(raw, name) is not None:
+            fields[name] = sample_from_raw(getattr(raw, name), size)
+    return Truth(**fields) if fields else None
+
+
+def _fitted_flow(raw: RawSample, name: str, shop: str, fit: Fit, size: tuple[int, int]) -> Tensor:
+    if getattr(raw, shop) is None:
+        raise ValueError(f"sample {raw.name!r}: a flow needs the in-shop picture that it leads to, got {shop}=None")
+    fitted = fit.flow(getattr(raw, name), Fit.of(getattr(raw, shop).shape[:2], size))
+    return torch.from_numpy(np.ascontiguousarray(fitted.transpose(2, 0, 1)))
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
@@ -267,18 +277,22 @@ def _mirror_garment(garment: Garment) -> Garment:
 
 
 def _mirror_truth(truth: Truth) -> Truth:
-    flow = truth.flow
-    if flow is not None:
-        flow = flow.flip(-1)
-        x, y = flow.unbind(dim=-3)
-        flow = torch.stack([flow.shape[-1] - 1 - x, y], dim=-3)
     return Truth(
-        flow=flow,
+        flow=_mirror_flow(truth.flow),
+        flow_back=_mirror_flow(truth.flow_back),
         hidden=None if truth.hidden is None else truth.hidden.flip(-1),
         depth=None if truth.depth is None else truth.depth.flip(-1),
         unpaired=None if truth.unpaired is None else mirror(truth.unpaired),
         new_pose=None if truth.new_pose is None else mirror(truth.new_pose),
     )
+
+
+def _mirror_flow(flow: Tensor | None) -> Tensor | None:
+    """Both pictures are mirrored: the photograph that the flow lies on and the in-shop picture that it leads into."""
+    if flow is None:
+        return None
+    x, y = flow.flip(-1).unbind(dim=-3)
+    return torch.stack([flow.shape[-1] - 1 - x, y], dim=-3)
 
 
 def _mirror_padding(padding):

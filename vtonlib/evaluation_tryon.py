@@ -39,8 +39,6 @@ from vtonlib.represent import human_agnostic, label_mask
 from vtonlib.sample import TryOnSample, collate
 
 SKIN_LABELS = (*ARM_LABELS, LIP_INDEX["neck"])
-# What the manifest of a studio set calls a cut, by its sleeve; every other cut has short ones.
-SLEEVES = {"tank": "none", "boat-neck": "long", "sweater": "long", "turtleneck": "long", "long-v-neck": "long"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +159,19 @@ def manifest_attributes(root: str | Path) -> Callable[[str, str], dict]:
         return {
             "pose": wearer["pose"],
             "skin_tone": float(wearer["skin_tone"]),
-            "worn_sleeve": SLEEVES.get(wearer["cut"], "short"),
+            "worn_sleeve": _sleeve(wearer),
             "cut": shop["cut"],
-            "sleeve": SLEEVES.get(shop["cut"], "short"),
+            "sleeve": _sleeve(shop),
             "fabric": shop["fabric"],
         }
 
     return attributes
+
+
+def _sleeve(row: Mapping[str, str]) -> str:
+    """none, short (to the elbow at most) or long: the manifest gives sleeves in arm coordinates, 1 being the elbow."""
+    length = float(row["sleeve"])
+    return "none" if length == 0 else "long" if length > 1 else "short"
 
 
 @torch.no_grad()

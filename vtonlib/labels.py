@@ -38,13 +38,14 @@ GROUPS_7 = (
     ("right-arm", (6,)), ("noise", (12,)),
 )  # fmt: skip
 
-# DensePose parts 1..24; index 0 is the background.
+# DensePose parts 1..24; index 0 is the background. Sides as in the data format of DensePose-COCO, halves as in its
+# authors' examples (see `vtonlib.studio.densepose`): of the forearm, inner is the palm's side.
 DENSEPOSE = (
     "background", "torso-back", "torso-front", "right-hand", "left-hand", "left-foot", "right-foot",
     "right-thigh-back", "left-thigh-back", "right-thigh-front", "left-thigh-front",
     "right-calf-back", "left-calf-back", "right-calf-front", "left-calf-front",
     "left-upper-arm-front", "right-upper-arm-front", "left-upper-arm-back", "right-upper-arm-back",
-    "left-forearm-front", "right-forearm-front", "left-forearm-back", "right-forearm-back",
+    "left-forearm-inner", "right-forearm-inner", "left-forearm-outer", "right-forearm-outer",
     "head-right", "head-left",
 )  # fmt: skip
 
@@ -68,6 +69,9 @@ HAND_LIMBS = tuple((0 if joint == 1 else 4 * finger + joint - 1, 4 * finger + jo
                    for finger in range(5) for joint in range(1, 5))  # fmt: skip
 
 # The horizontal mirror image swaps left and right: index of the label that each label becomes.
+DENSEPOSE_MIRROR = (
+    0, 1, 2, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 20, 19, 22, 21, 24, 23,
+)  # fmt: skip
 LIP_MIRROR = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 14, 17, 16, 19, 18)
 BODY_25_MIRROR = (
     0, 1, 5, 6, 7, 2, 3, 4, 8, 12, 13, 14, 9, 10, 11, 16, 15, 18, 17, 22, 23, 24, 19, 20, 21,

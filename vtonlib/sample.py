@@ -25,9 +25,12 @@ class RawSample:
     image (H,W,3) uint8 RGB; parse (H,W) uint8 LIP-20; pose (25,3) float32 x, y, confidence (0 = not seen);
     hands (2,21,3) float32, left then right; skeleton (H,W,3) uint8; densepose (H,W,3) uint8 part, u*255, v*255.
     cloth, cloth_back (h,w,3) uint8; cloth_mask, cloth_back_mask (h,w) bool.
-    flow (H,W,2) float32: for each pixel of the worn garment its index coordinates (x, y) in the in-shop picture, NaN
-    where that point does not show there; hidden (H,W) bool: the worn garment is here, but behind something.
-    unpaired: the same person in the same pose wearing another garment (studio test split only).
+    flow (H,W,2) float32: for each pixel of the worn garment its index coordinates (x, y) in the in-shop picture
+    `cloth`, NaN where that point does not show there; flow_back (H,W,2): likewise into `cloth_back`.
+    hidden (H,W) bool: the worn garment is here, but behind something. depth (H,W) float32: metres from the camera
+    along its view, 0 where nothing was hit.
+    unpaired: the same person in the same pose and view wearing another garment (studio test split only).
+    new_pose: the same person in the garment of *this* record in another pose; its `flow` leads to the same pictures.
     What a data set does not have is None.
     """
 
@@ -44,8 +47,11 @@ class RawSample:
     cloth_back: np.ndarray | None = None
     cloth_back_mask: np.ndarray | None = None
     flow: np.ndarray | None = None
+    flow_back: np.ndarray | None = None
     hidden: np.ndarray | None = None
+    depth: np.ndarray | None = None
     unpaired: RawSample | None = None
+    new_pose: RawSample | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +72,17 @@ class Garment:
 class Truth:
     """What only the studio knows.
 
-    flow (2,H,W) float32: worn -> in-shop index coordinates (x, y), NaN where the point does not show in the shop.
-    hidden (H,W) bool: the garment is there, but behind an arm, a hand or hair. depth (H,W) float32 metres.
-    unpaired: this person and pose in another garment, with that garment; new_pose: in another pose.
+    flow (2,H,W) float32: worn -> in-shop index coordinates (x, y), NaN where the point does not show in the shop;
+    flow_back likewise, into the picture of the garment's back.
+    hidden (H,W) bool: the garment is there, but behind an arm, a hand or hair. depth (H,W) float32: metres from the
+    camera along its view, 0 where nothing is.
+    unpaired: this person, pose and view in another garment, with that garment (in an unpaired sample: in the sample's
+    garment, the picture that a try-on should make). new_pose: this person in another pose; in an unpaired sample
+    wearing the sample's garment.
     """
 
     flow: Tensor | None = None
+    flow_back: Tensor | None = None
     hidden: Tensor | None = None
     depth: Tensor | None = None
     unpaired: TryOnSample | None = None

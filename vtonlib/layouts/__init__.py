@@ -1,7 +1,11 @@
 """One module for each format of data set on disk, reading and writing `RawSample`s.
 
 A layout is a class with `layout` (its name), `looked_for` (one line for the error message), `recognises(root)`, and
-instances `Layout(root, split)` with `names(pairing)` and `read(person, garment)`. A new one is added to `LAYOUTS`.
+instances `Layout(root, split)` with `names(pairing)` and `read(*name)` for each of these names: (person, garment), and
+in `mpv` a third, the picture in another pose. A new one is added to `LAYOUTS`.
+
+Writers: `write_sample` and `write_pairs` (viton-hd), `mpv.write_sample` and `mpv.write_triplets`, `mvg.write_views` and
+`mvg.write_unpaired`.
 
 Needs NumPy and Pillow only.
 """
@@ -10,22 +14,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from . import mpv, mvg
+from .depth import decode_depth, encode_depth
 from .files import DamagedFile
 from .flow import decode_flow, encode_flow
+from .mpv import MPV
+from .mvg import MVG
 from .viton_hd import VitonHD, write_pairs, write_sample
 
 __all__ = [
     "LAYOUTS",
+    "MPV",
+    "MVG",
     "DamagedFile",
     "VitonHD",
+    "decode_depth",
     "decode_flow",
+    "encode_depth",
     "encode_flow",
+    "mpv",
+    "mvg",
     "recognise",
     "write_pairs",
     "write_sample",
 ]
 
-LAYOUTS = {kind.layout: kind for kind in (VitonHD,)}
+LAYOUTS = {kind.layout: kind for kind in (MVG, MPV, VitonHD)}  # the one that asks for most comes first
 
 
 def recognise(root: Path | str, layout: str | None = None) -> type:

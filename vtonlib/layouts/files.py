@@ -17,7 +17,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..labels import BODY_25_INDEX, COCO_18_FROM_BODY_25
+
 JPEG_QUALITY = 95
+PLAIN_QUALITY = 85  # of masks and drawings: flat areas; a mask comes back exactly
 OPENPOSE_VERSION = 1.3
 ABSURD = 10  # a keypoint this many pictures away is a damaged file, not a hand below the edge
 HAND_KEYS = ("hand_left_keypoints_2d", "hand_right_keypoints_2d")
@@ -92,9 +95,14 @@ def read_mask(path: Path, size: tuple[int, int]) -> np.ndarray:
     return read_picture(path, modes=("L",), size=size) >= 128
 
 
-def encode_jpeg(pixels: np.ndarray) -> bytes:
-    """(H,W,3) or (H,W) uint8 as a JPEG of quality 95 without colour subsampling."""
-    return _encode(Image.fromarray(pixels), "JPEG", quality=JPEG_QUALITY, subsampling=0)
+def encode_jpeg(pixels: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
+    """(H,W,3) or (H,W) uint8 as a JPEG without colour subsampling."""
+    return _encode(Image.fromarray(pixels), "JPEG", quality=quality, subsampling=0, optimize=True)
+
+
+def encode_mask_jpeg(mask: np.ndarray) -> bytes:
+    """(H,W) bool as a grey JPEG, 255 where it is True."""
+    return encode_jpeg(encode_mask(mask), PLAIN_QUALITY)
 
 
 def encode_png(pixels: np.ndarray, palette: tuple[tuple[int, int, int], ...] | None = None) -> bytes:
@@ -119,10 +127,11 @@ def encode_mask(mask: np.ndarray) -> np.ndarray:
 # ---- keypoints -----------------------------------------------------------------------------------------------------
 
 
-def encode_keypoints(pose: np.ndarray, hands: np.ndarray | None) -> bytes:
+def encode_keypoints(pose: np.ndarray, hands: np.ndarray | None, *, coco: bool = False) -> bytes:
     """OpenPose JSON 1.3 with BODY_25 and, if given, both hands; coordinates to 1/1000 of a pixel.
 
-    pose (25,3), hands (2,21,3) or None. Raises ValueError for other shapes and for NaN and infinity.
+    pose (25,3), hands (2,21,3) or None; coco: add "pose_keypoints", the 18 points of OpenPose 1.0.
+    Raises ValueError for other shapes and for NaN and infinity.
     """
     for name, points, shape in (("pose", pose, (25, 3)), ("hands", hands, (2, 21, 3))):
         if points is not None and (np.shape(points) != shape or not np.isfinite(points).all()):
@@ -145,14 +154,18 @@ def encode_keypoints(pose: np.ndarray, hands: np.ndarray | None) -> bytes:
         "hand_left_keypoints_3d": [],
         "hand_right_keypoints_3d": [],
     }
+    if coco:
+        person["pose_keypoints"] = flat(np.asarray(pose)[list(COCO_18_FROM_BODY_25)])
     return (json.dumps({"version": OPENPOSE_VERSION, "people": [person]}) + "\n").encode()
 
 
-def read_keypoints(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray | None]:
+def read_keypoints(path: Path, size: tuple[int, int], *, lenient: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
     """Pose (25,3) and hands (2,21,3) (None if there are none) float32 of an OpenPose JSON file of one person.
 
     size: height and width of the photograph. A point outside it keeps its coordinates and gets the confidence 0. A
-    missing point is (0, 0, 0). One missing hand is all zeros. Face keypoints are not read.
+    missing point is (0, 0, 0). One missing hand is all zeros. Face keypoints are not read. Files of OpenPose 1.0 have
+    the 18 points of COCO under "pose_keypoints"; the middle of their hips is added, the feet are missing.
+    lenient: of several people the first is taken, and where OpenPose found nobody all points are missing.
 
     Raises FileNotFoundError, or DamagedFile: not JSON, no person or several, a wrong number of values, values that are
     not finite numbers, a negative confidence, a point more than ten pictures away.
@@ -165,17 +178,33 @@ def read_keypoints(path: Path, size: tuple[int, int]) -> tuple[np.ndarray, np.nd
     people = document.get("people") if isinstance(document, dict) else None
     if not isinstance(people, list):
         raise DamagedFile(path, 'an OpenPose JSON file with a list "people"', _kind(people, document))
-    if len(people) != 1:
+    if lenient and not people:
+        return np.zeros((25, 3), np.float32), None
+    if len(people) != 1 and not lenient:
         raise DamagedFile(path, "one person", f"{len(people)} people")
     if not isinstance(people[0], dict):
         raise DamagedFile(path, "a person as a JSON object", _kind(people[0]))
     pose = _points(path, people[0], "pose_keypoints_2d", 25, size)
+    if pose is None:
+        pose = _from_coco(_points(path, people[0], "pose_keypoints", 18, size))
     if pose is None:
         raise DamagedFile(path, 'BODY_25 keypoints under "pose_keypoints_2d"', "none")
     hands = [_points(path, people[0], key, 21, size) for key in HAND_KEYS]
     if all(hand is None for hand in hands):
         return pose, None
     return pose, np.stack([np.zeros((21, 3), np.float32) if hand is None else hand for hand in hands])
+
+
+def _from_coco(points: np.ndarray | None) -> np.ndarray | None:
+    """COCO-18 points (18,3) -> BODY_25 (25,3) with the middle of the hips where both are there, and without feet."""
+    if points is None:
+        return None
+    pose = np.zeros((25, 3), np.float32)
+    pose[list(COCO_18_FROM_BODY_25)] = points
+    hips = pose[[BODY_25_INDEX["right-hip"], BODY_25_INDEX["left-hip"]]]
+    if (hips[:, :2] != 0).any(axis=1).all():
+        pose[BODY_25_INDEX["mid-hip"]] = [*hips[:, :2].mean(axis=0), hips[:, 2].min()]
+    return pose
 
 
 def _kind(*values) -> str:
@@ -221,13 +250,14 @@ def write_pairs(path: Path, pairs: list[tuple[str, str]]) -> None:
     """
     for pair in pairs:
         for name in pair:
-            if len(name.split()) != 1 or name != name.strip() or not _is_plain(name):
+            if len(name.split()) != 1 or name != name.strip() or not is_plain(name):
                 raise ValueError(f"pairs: expected names without spaces and slashes, got {name!r}")
     lines = (f"{_stem(person)}.jpg {_stem(garment)}.jpg\n" for person, garment in pairs)
     write_bytes(Path(path), "".join(lines).encode())
 
 
-def _is_plain(name: str) -> bool:
+def is_plain(name: str) -> bool:
+    """Whether a name can be that of a file in a folder: no slashes, not hidden."""
     return not (set(name) & set("/\\")) and not name.startswith(".")
 
 
@@ -235,18 +265,22 @@ def _stem(name: str) -> str:
     return name.removesuffix(".jpg").removesuffix(".png")
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file. Raises FileNotFoundError, or DamagedFile if it is not UTF-8."""
+    require_file(path)
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise DamagedFile(path, "a text file in UTF-8", str(error)) from error
+
+
 def read_pairs(path: Path) -> list[tuple[str, str]]:
     """Person and garment names (without extension) of a pairs file, in its order; blank lines are skipped.
 
     Raises FileNotFoundError, or DamagedFile naming the line that does not hold two names.
     """
-    require_file(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DamagedFile(path, "a text file in UTF-8", str(error)) from error
     pairs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(read_lines(path), start=1):
         names = line.split()
         if not names:
             continue
@@ -255,7 +289,7 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
                 path, f"two names, person and garment, in line {number}", f"{len(names)}: {line.strip()!r}"
             )
         for name in names:
-            if not _is_plain(name):
+            if not is_plain(name):
                 raise DamagedFile(path, f"plain file names in line {number}", repr(name))
         pairs.append((_stem(names[0]), _stem(names[1])))
     return pairs

@@ -113,7 +113,8 @@ class ShapeModel:
     def rest(self, phenotype: Phenotype) -> RestBody:
         """Vertices and bone heads of a phenotype at rest."""
         products = np.prod(anchor_weights(phenotype) * self.mask + (1 - self.mask), axis=1).astype(np.float32)
-        points = self.mean + (products @ self.score_matrix + self.score_offset) @ self.basis
+        scores = products @ self.score_matrix + self.score_offset
+        points = self.mean + np.einsum("k,kd->d", scores, self.basis)  # BLAS rounds by its number of threads
         return RestBody(*np.split(points.reshape(-1, 3), [self.vertex_count]))
 
 
@@ -281,11 +282,17 @@ def forward_kinematics(heads: np.ndarray, rotations: Mapping[str, np.ndarray]) -
     return transforms
 
 
-def skin_vertices(vertices: np.ndarray, transforms: np.ndarray) -> np.ndarray:
-    """Linear blend skinning: rest vertices (V,3) and bone transforms (104,4,4) -> posed vertices (V,3) float32."""
-    flat = transforms[:, :3].reshape(-1, 12).astype(np.float32)
-    blended = (body_pack().skin_weights @ flat).reshape(-1, 3, 4)
-    return np.matmul(blended[:, :, :3], vertices[:, :, None])[:, :, 0] + blended[:, :, 3]
+def skin_vertices(vertices: np.ndarray, transforms: np.ndarray, ids: np.ndarray | None = None) -> np.ndarray:
+    """Linear blend skinning: rest vertices (V,3) and bone transforms (104,4,4) -> posed vertices (V,3) float32, or
+    those of the vertex numbers ids (N,) alone (N,3)."""
+    flat, weights = transforms[:, :3].reshape(-1, 12).astype(np.float32), body_pack().skin_weights
+    if ids is not None:
+        vertices, weights = vertices[ids], weights[ids]
+    blended = weights @ flat
+    posed = blended[:, 3::4].copy()
+    for axis in range(3):
+        posed += blended[:, axis::4] * vertices[:, axis, None]
+    return posed
 
 
 def apply_transform(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -295,12 +302,15 @@ def apply_transform(transform: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """Unit normals (V,3) of triangles (F,3), weighted by area; zero where a vertex has no face."""
-    corners = vertices[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    index = faces.ravel()
-    total = np.stack([np.bincount(index, np.repeat(normals[:, axis], 3), len(vertices)) for axis in range(3)], axis=1)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return (total / np.maximum(length, 1e-20)).astype(vertices.dtype)
+    a, b, c = (vertices.take(corner, axis=0).T for corner in faces.T)
+    one, two = b - a, c - a
+    index, total = faces.ravel(), np.empty((len(vertices), 3))
+    for axis in range(3):
+        left, right = (axis + 1) % 3, (axis + 2) % 3
+        area = one[left] * two[right] - one[right] * two[left]
+        total[:, axis] = np.bincount(index, np.repeat(area, 3), len(vertices))
+    length = np.sqrt(total[:, 0] ** 2 + total[:, 1] ** 2 + total[:, 2] ** 2)
+    return (total / np.maximum(length, 1e-20)[:, None]).astype(vertices.dtype)
 
 
 def triangles(quads: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..labels import LIP_INDEX
+from .densepose import densepose_fields
 
 ARM_BONES = ("upperarm", "lowerarm", "wrist", "finger", "metacarpal")
 LEG_BONES = ("upperleg", "lowerleg", "foot", "toe")
@@ -53,7 +54,7 @@ def body_fields(
     head = dict(zip(bone_names, heads))
     dominant = np.asarray(skin_weights.argmax(axis=1)).ravel()
     left = (vertices[:, 0] > 0).astype(int)
-    part = _region_table(bone_names, _PARTS, _TORSO)[dominant, 2 * left + (normals[:, 1] >= 0)].astype(np.uint8)
+    part, part_uv = densepose_fields(vertices, head, bone_names, skin_weights)
 
     def weight(*prefixes: str) -> np.ndarray:
         bones = [index for index, name in enumerate(bone_names) if name.startswith(prefixes)]
@@ -69,7 +70,7 @@ def body_fields(
         arm_coordinate=_arm_coordinate(vertices, head),
         dominant_bone=dominant,
         densepose_part=part,
-        densepose_uv=_densepose_uv(vertices, head, part),
+        densepose_uv=part_uv,
         skin_label=_skin_label(_region_table(bone_names, _SKIN, _NECK)[dominant, left][body_faces]),
     )
 
@@ -85,13 +86,6 @@ def _arm_coordinate(vertices: np.ndarray, head: Mapping[str, np.ndarray]) -> np.
     return coordinate
 
 
-# DensePose parts by body region: (right front, right back, left front, left back).
-_PARTS = {
-    (*HEAD_BONES, "neck"): (23, 23, 24, 24), ("upperarm",): (16, 18, 15, 17), ("lowerarm",): (20, 22, 19, 21),
-    ("wrist", "finger", "metacarpal"): (3, 3, 4, 4), ("upperleg",): (9, 7, 10, 8), ("lowerleg",): (13, 11, 14, 12),
-    ("foot", "toe"): (6, 6, 5, 5),
-}  # fmt: skip
-_TORSO = (2, 1, 2, 1)
 # LIP labels of bare skin: (right, left).
 _FACE, _NECK = (LIP_INDEX["face"],) * 2, (LIP_INDEX["neck"],) * 2
 _SKIN = {
@@ -105,55 +99,6 @@ def _region_table(bone_names: tuple[str, ...], regions: Mapping, default: tuple)
     """(104, n) table: for each bone the row of the region that it belongs to."""
     rows = [next((row for names, row in regions.items() if bone.startswith(names)), default) for bone in bone_names]
     return np.array(rows)
-
-
-# Bones whose heads span the length of each part, for its v coordinate ({} is the side).
-_SPANS = {
-    (1, 2): ("spine05", "neck01"), (3, 4): ("wrist.{}", "finger3-3.{}"), (5, 6): ("foot.{}", "toe3-1.{}"),
-    (7, 8, 9, 10): ("upperleg01.{}", "lowerleg01.{}"), (11, 12, 13, 14): ("lowerleg01.{}", "foot.{}"),
-    (15, 16, 17, 18): ("upperarm01.{}", "lowerarm01.{}"), (19, 20, 21, 22): ("lowerarm01.{}", "wrist.{}"),
-    (23, 24): ("neck01", "head"),
-}  # fmt: skip
-_RIGHT_PARTS = (3, 6, 7, 9, 11, 13, 16, 18, 20, 22, 23)
-_FRONT_PARTS, _BACK_PARTS = (2, 3, 4, 9, 10, 13, 14, 15, 16, 19, 20), (1, 7, 8, 11, 12, 17, 18, 21, 22)
-
-
-def _densepose_uv(vertices: np.ndarray, head: Mapping[str, np.ndarray], part: np.ndarray) -> np.ndarray:
-    """u runs around the bone, v along it, each stretched to [0,1] over the part.
-
-    These are charts of the studio's own: like DensePose's they name a point of a part, but are not metric with them.
-    """
-    uv = np.zeros((len(part), 2), np.float32)
-    for parts, (first, last) in _SPANS.items():
-        for number in parts:
-            side = "R" if number in _RIGHT_PARTS else "L"
-            start, end = head[first.format(side)], head[last.format(side)]
-            mine = part == number
-            uv[mine] = _around_and_along(vertices[mine], start, end, _middle(number))
-    return uv
-
-
-def _middle(part: int) -> np.ndarray:
-    """The direction that the middle of a part faces: its u coordinate is cut on the other side."""
-    if part in _FRONT_PARTS:
-        return np.array([0.0, -1.0, 0.0])
-    if part in _BACK_PARTS:
-        return np.array([0.0, 1.0, 0.0])
-    if part in (5, 6):
-        return np.array([0.0, 0.0, 1.0])
-    return np.array([-1.0 if part in _RIGHT_PARTS else 1.0, 0.0, 0.0])
-
-
-def _around_and_along(points: np.ndarray, start: np.ndarray, end: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """Angle around the axis start -> end (0 towards `middle`) and length along it, each stretched to [0,1]."""
-    axis = (end - start) / np.linalg.norm(end - start)
-    middle = middle - (middle @ axis) * axis
-    middle = middle / np.linalg.norm(middle)
-    offset = points - start
-    around = np.arctan2(offset @ np.cross(axis, middle), offset @ middle)
-    values = np.stack([around, offset @ axis], axis=1)
-    low, high = values.min(0), values.max(0)
-    return (values - low) / np.maximum(high - low, 1e-6)
 
 
 def _skin_label(corner: np.ndarray) -> np.ndarray:

@@ -65,7 +65,14 @@ def crease_normal(hit: Hit, strength: float, scale: float, seed: int) -> np.ndar
     return unit(hit.normal - (np.float32(strength) * amount)[:, None] * slope)
 
 
-def _hem_shade(edge: np.ndarray) -> np.ndarray:
+def relief_normal(normal: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Unit normals (N,3) bent by slopes dh/dx, dh/dz (N,2) of the cloth's own relief, x and z taken as in the shop."""
+    bend = np.stack([slope[:, 0], np.zeros(len(slope), np.float32), slope[:, 1]], axis=1)
+    bend -= dot(bend, normal)[:, None] * normal
+    return unit(normal - bend)
+
+
+def hem_shade(edge: np.ndarray) -> np.ndarray:
     """Factor (N,) on the albedo at distance edge (N,) from the hem: a line of stitches and a darker cut edge."""
     stitch = 1 - 0.30 * np.exp(-(((edge - STITCH) / STITCH_WIDTH) ** 2))
     return stitch * (1 - 0.35 * np.exp(-((edge / EDGE_SHADE) ** 2)))
@@ -84,12 +91,14 @@ def cloth_shader(
     roughness: float = 0.8,
     fuzz: float = 0.5,
     inside: float = 0.55,
+    relief: np.ndarray | None = None,
 ) -> Shader:
     """Printed cloth of a top.
 
     front, back: (H,W,3) uint8 sRGB; extent: (left, right, bottom, top) of both in fabric coordinates, metres. bump,
     bump_scale, seed: see `crease_normal`. collar: sRGB in [0,1] of a 17 mm band along every hem. inside: how bright the
-    inside of the cloth is compared with the outside. The mesh's `edge` must hold the distance to the hem.
+    inside of the cloth is compared with the outside. relief (H,W,2): slopes dh/dx, dh/dz of knit, cord or grain over
+    the same extent, seen from the front. The mesh's `edge` must hold the distance to the hem.
     """
     left, right, bottom, top = (np.float32(value) for value in extent)
     if not (left < right and bottom < top):
@@ -105,8 +114,10 @@ def cloth_shader(
         albedo[behind] = sample_texture(back, 1 - u[behind], v[behind])
         if band is not None:
             albedo[hit.edge < COLLAR] = band
-        albedo *= (_hem_shade(hit.edge) * np.where(hit.back, np.float32(inside), 1))[:, None]
+        albedo *= (hem_shade(hit.edge) * np.where(hit.back, np.float32(inside), 1))[:, None]
         normal = crease_normal(hit, bump, bump_scale, seed) if bump > 0 else None
+        if relief is not None:
+            normal = relief_normal(hit.normal if normal is None else normal, sample_texture(relief, u, v))
         return Surface(albedo, specular=specular, roughness=roughness, fuzz=fuzz, normal=normal)
 
     return shade
@@ -137,7 +148,7 @@ def flat_shader(
             tone += np.float32(1.2 * weave) * value_noise(hit.rest * np.array([9, 9, 5], np.float32), seed + 12)
         tone *= np.where(hit.back, np.float32(0.55), 1)
         if hem:
-            tone *= _hem_shade(hit.edge)
+            tone *= hem_shade(hit.edge)
         normal = crease_normal(hit, bump, 24.0, seed) if bump > 0 else None
         return Surface(linear * tone[:, None], specular=specular, roughness=roughness, fuzz=fuzz, normal=normal)
 

@@ -17,8 +17,10 @@ import numpy as np
 import scipy.sparse as sp
 
 from .body import body_pack, triangles, vertex_normals
+from .contact import arm_ceiling
 from .cuts import (
     FAR,
+    WAIST,
     BottomCut,
     Landmarks,
     TopCut,
@@ -28,12 +30,17 @@ from .cuts import (
     top_ease,
     top_field,
 )
+from .densepose import cloth_densepose
 from .drape import Cloth, DrapeSettings, Obstacle, drape
 from .noise import value_noise
-from .subdivide import catmull_clark, clip_triangles, compact, quad_edges
+from .subdivide import catmull_clark, clip_triangles, compact, largest_column, quad_edges
+from .trims import COLLARS, Trim
 
 EXCESS = 0.05  # how much longer the cloth is than the body suit: what makes wrinkles
 PRESS_STEPS = 160
+UNDER_BAND = 0.003  # metres between skin and a top in the waistband
+PINCH = 0.04  # metres above the waistband over which a tucked top narrows to it
+COAT = 7  # label of what is worn over a top
 
 
 @lru_cache(maxsize=1)
@@ -91,9 +98,7 @@ class GarmentShape:
 
     def _ease(self) -> np.ndarray:
         if self.is_top:
-            return top_ease(self.cut, self.points, self.arm, self.marks)
-        if self.cut.skirt:
-            return np.full(len(self.points), 0.008)
+            return top_ease(self.cut, self.points, self.arm, self.along, self.marks)
         return bottom_ease(self.cut, self.points, self.marks)
 
     def _make_render_mesh(self, g: np.ndarray) -> None:
@@ -106,9 +111,37 @@ class GarmentShape:
         self.rest, self.edge = to_render @ self.points, to_render @ g
         # hands over labels of the body: the body vertex with the largest share in each render vertex
         share = (to_render @ self.to_cloth).tocsr()
-        self.body_vertex = np.asarray(share.argmax(1)).ravel()
+        self.body_vertex = largest_column(share)
+        self.rest_arm = body_pack().arm_weight[self.body_vertex]
         normals = vertex_normals(self.rest, self.faces)
         self.front = normals[self.faces].mean(1)[:, 1] < 0
+        self.trim = None
+        self.rim = np.zeros(0, int)  # vertices on the neckline's edge
+        if self.is_top and self.cut.neckline.width > 0:
+            line = neck_field(self.cut.neckline, self.rest, self.marks)
+            self.rim = np.flatnonzero((np.abs(self.edge) < 1e-6) & (np.abs(line) < 2e-3))
+        if self.is_top and self.cut.style in COLLARS:
+            self._add_trim(Trim(COLLARS[self.cut.style], self.rest, self.faces, self.rim))
+
+    def _add_trim(self, trim: Trim) -> None:
+        """Append a collar or hood to the render mesh."""
+        more = trim.vertices(self.rest)
+        count, front = len(self.rest), more[:, 1] < self.rest[self.rim, 1].mean()
+        self.trim, self.faces = trim, np.concatenate([self.faces, trim.faces + count])
+        self.rest, self.edge = np.concatenate([self.rest, more]), np.concatenate([self.edge, trim.edge])
+        self.front = np.concatenate([self.front, front[trim.faces].all(1)])
+        self.body_vertex = np.concatenate([self.body_vertex, self.body_vertex[trim.anchor]])
+        self.rest_arm = np.concatenate([self.rest_arm, self.rest_arm[trim.anchor]])
+
+    def render_vertices(self, cloth: np.ndarray) -> np.ndarray:
+        """Simulation vertices (n,3) -> render vertices (N,3), those of a collar or hood last."""
+        vertices = self.to_render @ cloth
+        return vertices if self.trim is None else np.concatenate([vertices, self.trim.vertices(vertices)])
+
+    @cached_property
+    def densepose(self) -> tuple[np.ndarray, np.ndarray]:
+        """DensePose part (N,) and (u, v) (N,2) of the body below each vertex."""
+        return cloth_densepose(self.rest, self.body_vertex)
 
     @cached_property
     def pressed(self) -> np.ndarray:
@@ -126,7 +159,16 @@ class GarmentShape:
     @cached_property
     def fabric(self) -> np.ndarray:
         """Fabric coordinates (N,2) in metres of the render vertices."""
-        return (self.to_render @ self.pressed)[:, [0, 2]]
+        depth = 0.22 * (self.points[:, 1] - self.points[:, 1].mean())  # what a collar needs to know its sides by
+        cloth = np.stack([self.pressed[:, 0], depth, self.pressed[:, 2]], 1).astype(np.float32)
+        return self.render_vertices(cloth)[:, [0, 2]]
+
+    @cached_property
+    def front_ends(self) -> tuple[float, float]:
+        """Heights (m, fabric coordinates) of the neckline and the hem in the middle of the front."""
+        base = self.fabric[: self.to_render.shape[0]]
+        middle = base[np.abs(base[:, 0]) < 0.02, 1]
+        return float(base[self.rim, 1].min() if len(self.rim) else middle.max()), float(middle.min())
 
     @cached_property
     def covered(self) -> np.ndarray:
@@ -203,45 +245,88 @@ class GarmentShape:
             collar = neck_field(line, self.points, self.marks)
         return np.maximum(np.maximum(pull, np.where(collar < 0.02, 0.9, 0)), 0.004)
 
-    def fit(self, rest_body: np.ndarray, posed_body: np.ndarray, under: tuple | None = None) -> np.ndarray:
+    def fit(
+        self,
+        rest_body: np.ndarray,
+        posed_body: np.ndarray,
+        under: tuple | None = None,
+        tucked: bool = False,
+    ) -> np.ndarray:
         """Drape on a person: body vertices (V,3) at rest and posed -> render vertices (N,3).
 
-        under: (vertices, normals) of the garment worn below, which this one must stay outside of.
+        under: (vertices, normals, class: 1 sleeve, 0 other) of what is worn below and must stay inside. tucked: a top
+        goes into the waistband: it lies close to the body from there down.
         """
         start, suit, normals = self._offset(posed_body)
         steps = 18 if self.is_top else self.cut.settle
-        if steps == 0 or (not self.is_top and self.cut.skirt):
-            return self.to_render @ start
+        if not self.is_top and self.cut.skirt:
+            start = self._pressed_in(start, suit, normals, posed_body)
+            steps = 0
+        if steps == 0:
+            return self.render_vertices(start)
         attraction = self._attraction()
+        if tucked:
+            above = self.points[:, 2] - self.marks.hip - WAIST
+            inside = np.clip((PINCH - above) / (PINCH + 0.008), 0, 1) * (self.arm < 0.5)
+            inside = inside**2 * (3 - 2 * inside)
+            held = np.clip(1 - above / (5 * PINCH), 0, 1) * (self.arm < 0.5)  # or the slack falls into a frill
+            close = suit[self.suit_ids] + normals[self.suit_ids] * np.float32(UNDER_BAND)
+            start = (start + inside[:, None] * (close - start)).astype(np.float32)
+            attraction = np.maximum(attraction, np.maximum(0.9 * inside**2, 0.07 * held))
         slack = 1 - np.clip(3 * attraction, 0, 1)
         rest = self._rest_lengths(rest_body)
         if self.is_top:
             first = self.cloth.edges[:, 0]
             noise = 0.6 + 0.4 * value_noise((14 * self.points[first]).astype(np.float32), 5)
-            rest = rest * (1 + EXCESS * noise * slack[first])
+            excess = 0.4 * EXCESS if tucked else EXCESS
+            rest = rest * (1 + excess * noise * slack[first])
             start = start + normals[self.suit_ids] * (
                 0.004 * value_noise((40 * self.points).astype(np.float32), 9) * slack
             )[:, None].astype(np.float32)
-        margin = np.full(len(start), 0.004, np.float32)
+        margin = np.full(len(start), 0.002 if tucked else 0.004, np.float32)
         group = self.suit_group
+        ceiling = self._ceiling(suit, normals, posed_body) if self.is_top else None
         if under is not None:
-            low = (self.points[:, 2] < self.marks.hip + 0.12) & (self.arm < 0.5)
-            margin[low] = 0.007
+            low = (self.points[:, 2] < self.marks.hip + max(0.12, self.cut.hem + 0.04)) & (self.arm < 0.5)
+            margin[low | (self.cut.label == COAT)] = 0.007
             suit, normals = np.concatenate([suit, under[0]]), np.concatenate([normals, under[1]])
-            group = np.concatenate([group, np.zeros(len(under[0]), np.int8)])
+            group = np.concatenate([group, under[2]])
+            if ceiling is not None:
+                ceiling = np.concatenate([ceiling, np.full(len(under[0]), np.inf, np.float32)])
+        if tucked:  # what is gathered into the waistband lies flat
+            first = self.cloth.edges[:, 0]
+            gathered = np.minimum(rest, 1.03 * self.cloth.lengths(start))
+            rest = rest + np.minimum(2 * held, 1)[first] * (gathered - rest)
         settings = DrapeSettings() if self.is_top else replace(DrapeSettings(), steps=steps, gravity=0.0006)
         draped = drape(
-            self.cloth, start, rest, Obstacle(suit, normals, group),
+            self.cloth, start, rest, Obstacle(suit, normals, group, ceiling),
             group=(self.arm > 0.5).astype(np.int8), margin=margin, attraction=attraction, settings=settings,
+            sleeve=(self.arm > 0.5) & (self.along > 0.45) if self.is_top else None,
         )  # fmt: skip
-        return self.to_render @ draped
+        return self.render_vertices(draped)
+
+    def _pressed_in(self, start: np.ndarray, suit: np.ndarray, normals: np.ndarray, body: np.ndarray) -> np.ndarray:
+        """A skirt (n,3) that stands off the body less where a hand lies on it."""
+        normal = normals[self.suit_ids]
+        off = np.einsum("ij,ij->i", start - suit[self.suit_ids], normal)
+        excess = np.maximum(off - self._ceiling(suit, normals, body)[self.suit_ids], 0)
+        for _ in range(4):  # dents are round
+            excess = np.maximum(excess, self._smoothing @ excess)
+        return start - (excess[:, None] * normal).astype(np.float32)
+
+    def _ceiling(self, suit: np.ndarray, normals: np.ndarray, body: np.ndarray) -> np.ndarray:
+        return arm_ceiling(suit, normals, self.suit_group == 0, body, self.cut.sleeve if self.is_top else 0.0)
 
 
 def _pick(ids: np.ndarray, count: int) -> sp.csr_matrix:
     return sp.csr_matrix((np.ones(len(ids)), (np.arange(len(ids)), ids)), shape=(len(ids), count))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=20)
 def garment_shape(cut: TopCut | BottomCut) -> GarmentShape:
     """The shape of a cut, built once a process."""
+    if isinstance(cut, TopCut) and cut.skirt is not None:
+        from .dresses import DressShape  # made of two garments, so it is built on this module
+
+        return DressShape(cut)
     return GarmentShape(cut)

@@ -82,14 +82,17 @@ def knot(centre: np.ndarray, radii: np.ndarray, seed: int, size: int = 24) -> Pi
     return Piece(centre + sphere * (1 + bumps)[:, None] * radii, grid_faces(size, size), uv, np.zeros(size * size))
 
 
-def tail(root: np.ndarray, length: float, radius: float, rng: np.random.Generator) -> Piece:
-    """A ponytail from `root`: out to the back, then down, thickest in the first third, frayed at the end."""
-    columns, rows = 25, 20
+def tail(root: np.ndarray, length: float, radius: float, rng: np.random.Generator, braided: bool = False) -> Piece:
+    """A ponytail from `root`: out to the back, down, thickest in the first third, frayed at the end; or a braid."""
+    columns, rows = 25, 44 if braided else 20
     turn, s = np.linspace(-np.pi, np.pi, columns), np.linspace(0, 1, rows)
     sway = rng.normal(0, 0.012)
     centre = root + np.stack([sway * s**2, 0.05 * np.sin(np.pi * np.minimum(1.6 * s, 1)), -length * s**1.15], 1)
     width = radius * np.clip(0.45 + 6 * s, 0, 1) * np.clip(2.0 * (1 - s), 0.12, 1)
     folds = 1 + 0.16 * np.sin(7 * turn + rng.uniform(0, 6))[:, None] * np.minimum(3 * s, 1)
+    if braided:
+        width = 0.8 * radius * (0.72 + 0.28 * np.abs(np.sin(np.pi * s * length / 0.034))) * np.clip(9 * (1 - s), 0.1, 1)
+        centre[:, 0] += 0.004 * np.sin(np.pi * s * length / 0.034)
     ring = np.stack([np.sin(turn), -0.8 * np.cos(turn), np.zeros(columns)], axis=1)
     vertices = centre[None] + ring[:, None] * (folds * width)[..., None]
     vertices[..., 2] -= 0.03 * length * rng.standard_normal(columns)[:, None] * s**4
@@ -97,3 +100,24 @@ def tail(root: np.ndarray, length: float, radius: float, rng: np.random.Generato
     uv = np.stack(np.broadcast_arrays(turn[:, None] * 0.025, 0.08 + s * length), axis=-1)
     hang = np.broadcast_to(np.clip(1.2 * s - 0.1, 0, 1), (columns, rows))
     return Piece(vertices.reshape(-1, 3), grid_faces(columns, rows), uv.reshape(-1, 2), hang.ravel())
+
+
+def ropes(paths: np.ndarray, radius: float, hang: np.ndarray, seed: int) -> Piece:
+    """Round locks along paths (N,K,3), `radius` metres thick and knobbly; hang (N,K)."""
+    count, points = paths.shape[:2]
+    along = np.gradient(paths, axis=1)
+    one = np.cross(along, (0.31, 0.23, 0.92))
+    one /= np.maximum(np.linalg.norm(one, axis=2, keepdims=True), 1e-9)
+    two = np.cross(along, one)
+    two /= np.maximum(np.linalg.norm(two, axis=2, keepdims=True), 1e-9)
+    turn = np.linspace(0, 2 * np.pi, 6)
+    knobs = 1 + 0.25 * np.random.default_rng(seed).standard_normal((count, points))
+    knobs[:, -1] = 0.3
+    ring = np.cos(turn)[:, None, None] * one[:, None] + np.sin(turn)[:, None, None] * two[:, None]
+    vertices = paths[:, None] + radius * knobs[:, None, :, None] * ring  # (N,6,K,3)
+    length = np.concatenate([np.zeros((count, 1)), np.cumsum(np.linalg.norm(np.diff(paths, axis=1), axis=2), 1)], 1)
+    across = 0.01 * turn[None, :, None] + 0.07 * np.arange(count)[:, None, None]
+    uv = np.stack(np.broadcast_arrays(across, 0.05 + length[:, None]), axis=3)
+    faces = grid_faces(6, points)[None, :, ::-1] + (np.arange(count) * 6 * points)[:, None, None]
+    hang = np.repeat(hang[:, None], 6, axis=1)
+    return Piece(vertices.reshape(-1, 3), faces.reshape(-1, 3), uv.reshape(-1, 2), hang.ravel())

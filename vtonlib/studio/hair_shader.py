@@ -28,12 +28,16 @@ class Flow:
         return _unit((self.pole - points if self.towards else points - self.pole).astype(np.float32))
 
 
-def strand_shader(colour: Colour, seed: int, flow: Flow, curl: float = 0.0) -> Callable[[Hit], Surface]:
+def strand_shader(
+    colour: Colour, seed: int, flow: Flow, curl: float = 0.0, tips: Colour | None = None, span=(0.0, -1.0)
+) -> Callable[[Hit], Surface]:
     """A shader of strands: noise that is fine across and long along them varies colour, normal and highlight.
 
-    The highlight is that of Kajiya and Kay (1989), which needs the strands' tangent: the flow laid into the surface.
+    tips: colour that hair runs into from the crown down (None: one colour), some locks higher up than others; span:
+    height of the crown and of the ends at rest, metres. The highlight is that of Kajiya and Kay (1989), which needs the
+    strands' tangent: the flow laid into the surface.
     """
-    base = decode_srgb(colour)
+    base, ends = decode_srgb(colour), decode_srgb(colour if tips is None else tips)
 
     def shade(hit: Hit) -> Surface:
         u, v = hit.uv[:, 0], hit.uv[:, 1]
@@ -43,14 +47,20 @@ def strand_shader(colour: Colour, seed: int, flow: Flow, curl: float = 0.0) -> C
         fine = fractal_noise(np.stack([u * 150, v * 2.2, zero], 1), seed, 2)
         locks = value_noise(np.stack([u * 36, v * 1.1, zero + 3], 1), seed + 9)
         root = 0.72 + 0.28 * np.clip(v / 0.07, 0, 1)  # light hardly reaches the roots
-        albedo = base * (np.clip(1 + 0.55 * fine + 0.45 * locks, 0.25, 2.2) * root * (1 - 0.45 * hit.back))[:, None]
+        share = (
+            np.clip(((span[0] - hit.rest[:, 2]) / (span[0] - span[1]) - 0.34 + 0.16 * locks) / 0.5, 0, 1)
+            if tips is not None
+            else zero
+        )
+        dyed = base + share[:, None] * (ends - base)
+        albedo = dyed * (np.clip(1 + 0.55 * fine + 0.45 * locks, 0.25, 2.2) * root * (1 - 0.3 * hit.back))[:, None]
         along = flow.direction(hit.rest)
         tangent = _unit(along - (along * hit.normal).sum(1, keepdims=True) * hit.normal)
         across = np.cross(hit.normal, tangent)
         normal = _unit(hit.normal + across * (0.55 * fine + 0.5 * locks)[:, None])
         tangent = _unit(tangent + hit.normal * (0.18 * fine)[:, None])
         gloss = 0.022 * (1 - 0.5 * curl)
-        return Surface(albedo=albedo, specular=gloss, roughness=0.4, wrap=0.05, normal=normal, tangent=tangent)
+        return Surface(albedo=albedo, specular=gloss, roughness=0.4, wrap=0.22, normal=normal, tangent=tangent)
 
     return shade
 

@@ -19,7 +19,11 @@ from .skin import Colour
 class HairStyle:
     """thickness of the hair over the crown, metres; sides: its share near the hairline at the sides and back; front:
     further share at the front; lumps: unevenness; strands: length of loose strands, metres (0 none), count of them;
-    hanging: curtains hang down; fringe: hair over the forehead; knot: "", "bun" or "tail"; curl in [0,1]."""
+    hanging: curtains hang down; fringe: hair over the forehead; knot: "", "bun", "half" (a small bun),
+    "tail" or "braid"; curl in [0,1]; frame: azimuth from which curtains hang, small where hair frames the face; volume:
+    metres that curtains bulge; layered: a shorter layer lies over the curtains; locks: count of dreadlocks that hang in
+    place of curtains; rows: braided to the scalp; recede: degrees that the hairline has drawn back; density: of the
+    scalp's tint, below which skin shows through."""
 
     thickness: float
     sides: float = 1.0
@@ -31,6 +35,13 @@ class HairStyle:
     fringe: bool = False
     knot: str = ""
     curl: float = 0.0
+    frame: float = 61.0
+    volume: float = 0.0
+    layered: bool = False
+    locks: int = 0
+    rows: bool = False
+    recede: float = 0.0
+    density: float = 0.85
 
     @property
     def combed(self) -> bool:
@@ -40,18 +51,33 @@ class HairStyle:
 
 STYLES = {
     "buzz": HairStyle(0.0035, sides=0.7, lumps=0.1),
-    "short": HairStyle(0.017, sides=0.40, front=0.1, strands=0.022, count=320),
-    "crop": HairStyle(0.022, sides=0.30, front=0.35, lumps=0.45, strands=0.030, count=360),
-    "quiff": HairStyle(0.020, sides=0.32, front=1.1, strands=0.034, count=320),
-    "bob": HairStyle(0.022, hanging=True, strands=0.05, count=220),
-    "long": HairStyle(0.018, hanging=True, strands=0.10, count=260),
-    "wavy": HairStyle(0.024, lumps=0.4, hanging=True, strands=0.09, count=300, curl=0.6),
-    "fringe": HairStyle(0.018, hanging=True, fringe=True, strands=0.08, count=260),
-    "tied": HairStyle(0.009, lumps=0.15, strands=0.025, count=50, knot="tail"),
-    "bun": HairStyle(0.009, lumps=0.15, strands=0.025, count=50, knot="bun"),
-    "curly": HairStyle(0.040, sides=0.75, front=0.15, lumps=0.5, strands=0.022, count=520, curl=1.0),
-    "afro": HairStyle(0.062, sides=0.9, lumps=0.28, strands=0.014, count=620, curl=1.0),
-}
+    "bald": HairStyle(0.0040, lumps=0.0, density=0.16),
+    "receding": HairStyle(0.008, sides=0.8, lumps=0.3, strands=0.014, count=220, recede=27.0, density=0.6),
+    "short": HairStyle(0.017, sides=0.40, front=0.1, strands=0.022, count=380),
+    "crop": HairStyle(0.022, sides=0.30, front=0.35, lumps=0.45, strands=0.030, count=420),
+    "quiff": HairStyle(0.020, sides=0.32, front=1.1, strands=0.034, count=380),
+    "undercut": HairStyle(0.030, sides=0.09, front=0.5, lumps=0.4, strands=0.036, count=420, curl=0.2),
+    "bob": HairStyle(0.022, hanging=True, strands=0.04, count=200, frame=54, volume=0.016),
+    "wavy-bob": HairStyle(0.025, lumps=0.4, hanging=True, strands=0.04, count=240, curl=0.7, frame=52, volume=0.022,
+                          layered=True),
+    "long": HairStyle(0.018, hanging=True, strands=0.08, count=220, frame=56, volume=0.006),
+    "layered": HairStyle(0.022, hanging=True, strands=0.07, count=240, curl=0.15, frame=52, volume=0.016, layered=True),
+    "wavy": HairStyle(0.024, lumps=0.4, hanging=True, strands=0.07, count=240, curl=0.7, frame=53, volume=0.022,
+                      layered=True),
+    "long-curly": HairStyle(0.034, lumps=0.5, hanging=True, strands=0.04, count=400, curl=1.0, frame=54, volume=0.040,
+                            layered=True),
+    "fringe": HairStyle(0.018, hanging=True, fringe=True, strands=0.07, count=220, volume=0.008),
+    "wavy-fringe": HairStyle(0.023, hanging=True, fringe=True, strands=0.07, count=240, curl=0.6, volume=0.022,
+                             layered=True),
+    "half-up": HairStyle(0.014, hanging=True, strands=0.06, count=200, knot="half", volume=0.010, layered=True),
+    "tied": HairStyle(0.009, lumps=0.15, strands=0.025, count=80, knot="tail"),
+    "braid": HairStyle(0.010, lumps=0.2, strands=0.03, count=90, knot="braid"),
+    "bun": HairStyle(0.009, lumps=0.15, strands=0.025, count=80, knot="bun"),
+    "curly": HairStyle(0.040, sides=0.75, front=0.15, lumps=0.5, strands=0.022, count=620, curl=1.0),
+    "afro": HairStyle(0.062, sides=0.9, lumps=0.28, strands=0.014, count=720, curl=1.0),
+    "dreadlocks": HairStyle(0.012, lumps=0.4, hanging=True, locks=84, frame=50, volume=0.02),
+    "cornrows": HairStyle(0.011, lumps=0.1, rows=True, density=0.45),
+}  # fmt: skip
 
 # Largest polar angle that hair grows to, by azimuth from the front: forehead, temple, sideburn before the ear (which
 # lies at azimuth 60 to 84, below 96), over the ear, down behind it, nape.
@@ -97,6 +123,7 @@ def draw_hairline(look: HairStyle, azimuth, curtain, tucked: bool, rng: np.rando
     front = np.clip((52 - from_front) / 20, 0, 1)
     limit += front * rng.normal(0, 2.5) + rng.uniform(-2, 5) * np.exp(-((from_front / 9) ** 2))
     limit -= rng.uniform(0, 5) * np.exp(-(((from_front - 34) / 9) ** 2))
+    limit -= look.recede * np.clip((70 - from_front) / 25, 0, 1)
     if look.fringe:
         reach = rng.uniform(76, 84) + rng.uniform(-4, 4) * np.clip(azimuth / 45, -1, 1)
         limit = np.where(from_front < 56, np.maximum(limit, reach), limit)
@@ -104,7 +131,7 @@ def draw_hairline(look: HairStyle, azimuth, curtain, tucked: bool, rng: np.rando
         side = 1 if rng.random() < 0.5 else -1
         limit += rng.uniform(0, 9) * np.exp(-(((side * azimuth - 38) / 14) ** 2))
     if look.hanging:
-        under = np.interp(from_front, [61, 70, 180], [76, 96, 101])
+        under = np.interp(from_front, [50, 61, 70, 180], [67, 78, 96, 101])
         limit = np.where(curtain, np.maximum(limit, 104) if tucked else under, limit)
     ragged = uniform_filter1d(rng.normal(0, 1, 121), 2, mode="wrap")
     ragged[-1] = ragged[0]
@@ -120,4 +147,6 @@ def tinted_hairline(edge, centre, look: HairStyle, azimuth, curtain, colour: Col
     actual = np.degrees(np.arctan2(offset[:, 0], -offset[:, 1]))
     actual[0], actual[-1] = -180, 180
     order = np.argsort(actual, kind="stable")
-    return Hairline(centre.astype(np.float32), actual[order], np.where(covered, natural, polar)[order], colour)
+    return Hairline(
+        centre.astype(np.float32), actual[order], np.where(covered, natural, polar)[order], colour, look.density
+    )

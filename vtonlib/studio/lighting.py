@@ -3,7 +3,8 @@
 Sources: Cook and Torrance 1982 with the distribution of Trowbridge and Reitz 1975 and Fresnel after Schlick 1994
 (highlights); Kajiya and Kay 1989 (hair); wrapped diffuse light for skin after S. Green, GPU Gems chapter 16, 2004.
 
-Convention: linear RGB until `encode_srgb`; lights stand still in the world, it is the person who turns.
+Convention: linear RGB until `encode_srgb`; lights stand in the world, and are turned with the camera that goes round a
+person: counter-clockwise seen from above for positive degrees.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ SHOULDER = 0.6  # linear value above which highlights are compressed
 class Light:
     """A key light (a soft sphere that casts shadows), a fill light (a point without shadow) and light from all around.
 
-    key, fill: positions in metres; key_radius: metres (standard deviation of points on the lamp); the others are
-    strengths; rim: brightness of fibres at grazing angles.
+    key, fill, back: positions in metres; key_radius: metres (standard deviation of points on the lamp); *_strength and
+    ambient: strengths; rim: brightness of fibres at grazing angles; *_colour: linear RGB tints. overhead: how much more
+    of the ambient light comes from above, 0 to 0.5. The back light casts no shadow and is off at strength 0.
     """
 
     key: tuple[float, float, float] = (-1.6, -3.2, 2.4)
@@ -36,11 +38,30 @@ class Light:
     fill_strength: float = 0.28
     ambient: float = 0.46
     rim: float = 0.25
+    key_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    fill_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    ambient_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    overhead: float = 0.14
+    back: tuple[float, float, float] = (1.2, 2.6, 2.2)
+    back_strength: float = 0.0
+    back_colour: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
-    def turned(self) -> Light:
-        """The same lamps turned half round the vertical: for a picture taken from behind."""
-        (kx, ky, kz), (fx, fy, fz) = self.key, self.fill
-        return replace(self, key=(-kx, -ky, kz), fill=(-fx, -fy, fz))
+    def turned(self, degrees: float = 180.0) -> Light:
+        """The same lamps turned about the vertical through the origin; half round for a picture taken from behind."""
+        lamps = {name: about_vertical(getattr(self, name), degrees) for name in ("key", "fill", "back")}
+        return replace(self, **lamps)
+
+
+def about_vertical(point: tuple[float, float, float], degrees: float) -> tuple[float, float, float]:
+    """A point turned about the z axis, counter-clockwise seen from above; quarter turns are exact."""
+    x, y, z = point
+    quarters, rest = divmod(degrees, 90)
+    for _ in range(int(quarters) % 4):
+        x, y = -y, x
+    if rest:
+        cos, sin = float(np.cos(np.deg2rad(rest))), float(np.sin(np.deg2rad(rest)))
+        x, y = x * cos - y * sin, x * sin + y * cos
+    return (x, y, z)
 
 
 STUDIO_LIGHT = Light()
@@ -78,25 +99,44 @@ def light_up(
     key = unit(np.asarray(light.key, np.float32) - position)
     fill = unit(np.asarray(light.fill, np.float32) - position)
     key_cos, fill_cos = dot(material.normal, key), dot(material.normal, fill)
-    upward = np.float32(light.ambient) * (0.86 + 0.14 * material.normal[:, 2])
+    upward = np.float32(light.ambient) * (np.float32(1 - light.overhead) + light.overhead * material.normal[:, 2])
     # cloth and hair: grey shadows; skin: colour bleeds into shadow
-    received = light.key_strength * np.clip(key_cos, 0, 1) * shadow
-    received += (light.fill_strength * np.clip(fill_cos, 0, 1) + upward) * openness
-    colour = material.albedo * received[:, None]
+    around = light.fill_strength * np.clip(fill_cos, 0, 1) * openness
+    received = _coloured(light.key_strength * np.clip(key_cos, 0, 1) * shadow, light.key_colour)
+    received += _coloured(around, light.fill_colour)
+    received += _coloured(upward * openness, light.ambient_colour)
     skin = np.flatnonzero(material.wrap > 0)
     if len(skin):
         bleed = material.wrap[skin, None] * SCATTER
         key_part = np.clip((key_cos[skin, None] + bleed) / (1 + bleed), 0, 1) * shadow[skin, None] ** SHADOW_TINT
         fill_part = np.clip((fill_cos[skin, None] + bleed) / (1 + bleed), 0, 1) * openness[skin, None]
         ambient = upward[skin, None] * openness[skin, None] ** OCCLUSION_TINT
-        received = light.key_strength * key_part + light.fill_strength * fill_part + ambient
-        colour[skin] = material.albedo[skin] * received
+        received[skin] = (
+            _tint(light.key_colour, light.key_strength) * key_part
+            + _tint(light.fill_colour, light.fill_strength) * fill_part
+            + _tint(light.ambient_colour) * ambient
+        )
     facing = np.clip(dot(material.normal, view), 0, 1)
-    gloss = light.key_strength * _highlight(view, material, key, key_cos, facing) * shadow
-    gloss += light.fill_strength * _highlight(view, material, fill, fill_cos, facing)
+    gloss = _coloured(light.key_strength * _highlight(view, material, key, key_cos, facing) * shadow, light.key_colour)
+    gloss += _coloured(light.fill_strength * _highlight(view, material, fill, fill_cos, facing), light.fill_colour)
+    if light.back_strength > 0:
+        back = unit(np.asarray(light.back, np.float32) - position)
+        back_cos = dot(material.normal, back)
+        received += _coloured(light.back_strength * np.clip(back_cos, 0, 1) * openness, light.back_colour)
+        shine = np.minimum(_highlight(view, material, back, back_cos, facing), 1)
+        gloss += _coloured(light.back_strength * shine, light.back_colour)
     rim = material.fuzz * (1 - facing) ** 3 * openness * np.float32(4 * light.rim)
-    colour += gloss[:, None] + (material.albedo * np.float32(0.6) + np.float32(0.1)) * rim[:, None]
-    return colour
+    rim = _coloured(rim, light.ambient_colour)
+    return material.albedo * received + gloss + (material.albedo * np.float32(0.6) + np.float32(0.1)) * rim
+
+
+def _tint(colour: tuple[float, float, float], strength: float = 1.0) -> np.ndarray:
+    return np.asarray(colour, np.float32) * np.float32(strength)
+
+
+def _coloured(strength: np.ndarray, colour: tuple[float, float, float]) -> np.ndarray:
+    """(n,3) light of one colour from its strength (n,)."""
+    return strength[:, None] * _tint(colour)
 
 
 def _highlight(view: np.ndarray, material: Material, towards: np.ndarray, cosine: np.ndarray, facing: np.ndarray):

@@ -120,13 +120,15 @@ class Mesh:
 
 
 class Scene:
-    """Meshes joined into one: vertex tables (V,...), face tables (F,...), and the number of each face's mesh."""
+    """Meshes joined into one: vertex tables (V,...), face tables (F,...), the number of each face's mesh, and of each
+    mesh's first vertex."""
 
     def __init__(self, meshes: Sequence[Mesh], backend: str = "auto"):
         if not meshes:
             raise ValueError("Scene: at least one mesh is needed, got none")
         self.meshes, self.backend = tuple(meshes), backend
         starts = np.cumsum([0] + [len(mesh.vertices) for mesh in self.meshes])
+        self.first_vertex = starts[:-1].astype(np.int32)
         self.faces = np.concatenate([mesh.faces + np.int32(start) for mesh, start in zip(self.meshes, starts)])
         self.vertices, self.densepose = self._join("vertices"), self._join("densepose")
         self.densepose_uv, self.face_uv = self._join("densepose_uv"), self._join("face_uv")

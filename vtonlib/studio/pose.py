@@ -12,135 +12,23 @@ mirrors x. Rotations are (3,3), world axes of the rest pose, about the bone's he
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from .body import RestBody, apply_transform, body_pack, forward_kinematics, rotation, skin_vertices, vertex_normals
+from .hands import finger_rotations
+from .stances import POSES, ArmPose, BodyPose, LegPose, draw_pose, mirror_pose
 
-FINGERS = range(1, 6)  # 1 is the thumb
+__all__ = [
+    "POSES", "ArmPose", "BodyPose", "LegPose", "align", "clear_arms", "draw_pose", "mirror_pose", "pose_rotations",
+    "sample_pose", "unit",
+]  # fmt: skip
+
 MAX_TWIST = 1.9  # radians about the upper arm; a shoulder does not turn further
 STRAIGHT = 0.12  # sine of the elbow's angle below which the hinge axis can't be told from the directions
-
-
-@dataclass(frozen=True)
-class ArmPose:
-    """Where one arm points, left-arm convention; directions need not be of unit length.
-
-    pronation: degrees that the forearm turns the thumb inward; raise_shoulder: degrees that the clavicle lifts; curl:
-    degrees that each finger joint bends; hand: direction wrist -> middle finger, None = in line with the forearm.
-    """
-
-    upper: tuple[float, float, float]
-    fore: tuple[float, float, float]
-    hand: tuple[float, float, float] | None = None
-    pronation: float = 0.0
-    raise_shoulder: float = 0.0
-    curl: float = 15.0
-
-
-@dataclass(frozen=True)
-class LegPose:
-    """Degrees: forward and outward swing of the thigh, bend of the knee."""
-
-    forward: float = 0.0
-    outward: float = -5.0
-    knee: float = 0.0
-
-
-@dataclass(frozen=True)
-class BodyPose:
-    """A whole pose. lean, side, turn: degrees of the trunk forward, to the left and about the vertical; head: degrees
-    turned to the left, tilted to the left, nodded down."""
-
-    left: ArmPose
-    right: ArmPose
-    left_leg: LegPose = field(default_factory=LegPose)
-    right_leg: LegPose = field(default_factory=LegPose)
-    lean: float = 0.0
-    side: float = 0.0
-    turn: float = 0.0
-    head: tuple[float, float, float] = (0.0, 0.0, 0.0)
-
-
-APOSE_ARM = ArmPose((0.60, 0.02, -0.80), (0.50, -0.12, -0.85), pronation=10, curl=8)
-HIP_ARM = ArmPose((0.74, 0.30, -0.72), (-0.50, -0.34, -0.62), (-0.25, -0.85, -0.42), pronation=-15, curl=14)
-RAISED_ARM = ArmPose((0.62, -0.25, 0.72), (-0.45, 0.12, 0.85), raise_shoulder=18, curl=14)
-POCKET_ARM = ArmPose((0.35, 0.30, -0.90), (-0.12, -0.42, -0.90), pronation=-15, curl=20)
-FORWARD_ARM = ArmPose((0.20, -0.32, -1.0), (0.05, -0.65, -0.80), pronation=-15, curl=22)
-BACKWARD_ARM = ArmPose((0.20, 0.42, -1.0), (0.10, 0.10, -1.0), pronation=-15, curl=22)
-CROSSED_UNDER = ArmPose((0.22, -0.30, -0.93), (-0.93, -0.24, 0.02), (-0.97, 0.05, 0.0), curl=18)
-CROSSED_OVER = ArmPose((0.24, -0.52, -0.82), (-0.94, -0.20, 0.20), (-0.95, 0.10, 0.12), curl=18)
-
-
-def _hanging_arm(rng: np.random.Generator) -> ArmPose:
-    """An arm hanging down, a little different each time."""
-    x, y, forward = rng.uniform(-1, 1, 3) * (0.07, 0.06, 0.10)
-    inward = rng.uniform(-0.08, 0.08)
-    return ArmPose(
-        (0.27 + x, 0.06 + y, -1.0),
-        (0.16 + inward, -0.18 + forward, -1.0),
-        pronation=-12 + rng.uniform(-15, 15),
-        curl=14 + rng.uniform(-8, 8),
-    )
-
-
-# What each kind changes about standing at ease.
-_KINDS = {
-    "stand": {},
-    "hips": {"left": HIP_ARM, "right": HIP_ARM},
-    "hand-on-hip": {"left": HIP_ARM, "side": 4.0},
-    "raise": {"left": RAISED_ARM},
-    "crossed": {"left": CROSSED_UNDER, "right": CROSSED_OVER},
-    "walk": {
-        "left": FORWARD_ARM,
-        "right": BACKWARD_ARM,
-        "left_leg": LegPose(forward=-14, outward=-3, knee=14),
-        "right_leg": LegPose(forward=20, outward=-3, knee=8),
-    },
-    "twist": {"turn": 28.0, "head": (-14.0, 0.0, 4.0)},
-    "lean": {"lean": 14.0, "side": 8.0},
-    "pocket": {"right": POCKET_ARM, "side": -3.0},
-    "apose": vars(BodyPose(APOSE_ARM, APOSE_ARM)),
-}
-POSES = tuple(_KINDS)
-# Poses that have a left and a right form and are drawn as either.
-_ONE_SIDED = ("hand-on-hip", "raise", "crossed", "walk", "twist", "lean", "pocket")
-
-
-def draw_pose(kind: str, rng: np.random.Generator) -> BodyPose:
-    """A pose of the named kind with small random differences; one-sided kinds are mirrored half of the time.
-
-    Raises ValueError for a kind that is not in POSES.
-    """
-    if kind not in _KINDS:
-        raise ValueError(f"pose: expected one of {', '.join(POSES)}, got {kind!r}")
-    legs = [LegPose(outward=-5 + rng.uniform(-3, 3)) for _ in range(2)]
-    if rng.random() < 0.4:  # weight on one leg
-        legs[1] = replace(legs[1], forward=8.0, knee=14.0)
-    lean, side, turn = rng.uniform(-1, 1, 3) * (3, 3, 8)
-    head = tuple(rng.uniform(-1, 1, 3) * (10, 6, 12))
-    stand = BodyPose(_hanging_arm(rng), _hanging_arm(rng), *legs, lean=lean, side=side, turn=turn, head=head)
-    pose = replace(stand, **_KINDS[kind])
-    return mirror_pose(pose) if kind in _ONE_SIDED and rng.random() < 0.5 else pose
-
-
-def mirror_pose(pose: BodyPose) -> BodyPose:
-    """The pose seen in a mirror: left and right change places."""
-    turned, tilted, nodded = pose.head
-    return BodyPose(
-        left=pose.right,
-        right=pose.left,
-        left_leg=pose.right_leg,
-        right_leg=pose.left_leg,
-        lean=pose.lean,
-        side=-pose.side,
-        turn=-pose.turn,
-        head=(-turned, -tilted, nodded),
-    )
 
 
 def pose_rotations(pose: BodyPose, heads: np.ndarray) -> dict[str, np.ndarray]:
@@ -167,7 +55,7 @@ def sample_pose(kind: str, rest: RestBody, rng: np.random.Generator) -> dict[str
     return pose_rotations(clear_arms(draw_pose(kind, rng), rest), rest.heads)
 
 
-def clear_arms(pose: BodyPose, rest: RestBody, margin: float = 0.012, rounds: int = 8) -> BodyPose:
+def clear_arms(pose: BodyPose, rest: RestBody, margin: float = 0.014, rounds: int = 8) -> BodyPose:
     """The pose with its arms moved out of this person's body: bodies differ, directions don't know how wide hips are.
 
     Where a forearm or hand comes closer than `margin` metres to trunk or legs (signed distance along the normal of the
@@ -186,20 +74,23 @@ def clear_arms(pose: BodyPose, rest: RestBody, margin: float = 0.012, rounds: in
 def _clear_arm(pose: BodyPose, rest: RestBody, name: str, side: str, obstacle, margin, rounds) -> BodyPose:
     pack, moving = body_pack(), _arm_reach()[side]
     shoulder, tree = pack.bone_index[f"upperarm01.{side}"], None
+    rotations = pose_rotations(pose, rest.heads)
     for _ in range(rounds):
-        transforms = forward_kinematics(rest.heads, pose_rotations(pose, rest.heads))
-        points = skin_vertices(rest.vertices, transforms)
+        transforms = forward_kinematics(rest.heads, rotations)
         if tree is None:  # what is in the way stays where it is
-            normals, tree = vertex_normals(points, pack.body_faces)[obstacle], cKDTree(points[obstacle])
-        nearest = tree.query(points[moving])[1]
-        height = ((points[moving] - tree.data[nearest]) * normals[nearest]).sum(1)
+            body = skin_vertices(rest.vertices, transforms)
+            normals, tree = vertex_normals(body, pack.body_faces)[obstacle], cKDTree(body[obstacle])
+        points = skin_vertices(rest.vertices, transforms, moving)
+        nearest = tree.query(points)[1]
+        height = ((points - tree.data[nearest]) * normals[nearest]).sum(1)
         deepest = int(height.argmin())
         if height[deepest] >= margin:
             break
-        lever = points[moving[deepest]] - apply_transform(transforms[shoulder], rest.heads[shoulder])
+        lever = points[deepest] - apply_transform(transforms[shoulder], rest.heads[shoulder])
         push = (margin + 0.002 - height[deepest]) * normals[nearest[deepest]]
-        turn = np.cross(lever, push) / (lever @ lever)
-        pose = replace(pose, **{name: _turn_arm(getattr(pose, name), turn, side)})
+        turn = _cross(lever, push) / (lever @ lever)
+        arm = _turn_arm(getattr(pose, name), turn, side)
+        pose, rotations = replace(pose, **{name: arm}), rotations | _arm_rotations(arm, rest.heads, side)
     return pose
 
 
@@ -213,12 +104,13 @@ def _turn_arm(arm: ArmPose, turn: np.ndarray, side: str) -> ArmPose:
 
 @lru_cache(maxsize=1)
 def _contact_vertices() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Skin vertices of trunk, neck and legs, and of each arm by side."""
+    """Skin vertices of trunk, neck, legs and, of its many, every fourth of the head; and of each arm by side."""
     pack = body_pack()
     arm, head = pack.arm_weight[pack.body_ids], pack.head_weight[pack.body_ids]
     left = pack.canonical.vertices[pack.body_ids, 0] > 0
     arms = {"L": pack.body_ids[(arm > 0.5) & left], "R": pack.body_ids[(arm > 0.5) & ~left]}
-    return pack.body_ids[(arm < 0.05) & (head < 0.5)], arms
+    sparse = (head < 0.5) | (np.arange(len(head)) % 4 == 0)
+    return pack.body_ids[(arm < 0.05) & sparse], arms
 
 
 @lru_cache(maxsize=1)
@@ -234,19 +126,25 @@ def unit(vector) -> np.ndarray:
     return vector / np.maximum(np.linalg.norm(vector, axis=-1, keepdims=True), 1e-12)
 
 
+def _cross(a, b) -> np.ndarray:
+    """Vector product (3,) of two vectors; `numpy.cross` takes ten times as long over so few numbers."""
+    (x, y, z), (u, v, w) = a, b
+    return np.array([y * w - z * v, z * u - x * w, x * v - y * u])
+
+
 def align(start, end) -> np.ndarray:
     """The smallest rotation (3,3) that turns direction `start` into direction `end`."""
     start, end = unit(start), unit(end)
-    axis, cosine = np.cross(start, end), float(start @ end)
+    axis, cosine = _cross(start, end), float(start @ end)
     if cosine < -0.9999:  # opposite: any axis at right angles will do
-        return rotation(np.pi * unit(np.cross(start, (1.0, 0.1, 0.2))))
+        return rotation(np.pi * unit(_cross(start, (1.0, 0.1, 0.2))))
     return rotation(unit(axis) * np.arctan2(np.linalg.norm(axis), cosine))
 
 
 def _frame(along, normal) -> np.ndarray:
     along = unit(along)
     normal = unit(normal - (normal @ along) * along)
-    return np.stack([along, normal, np.cross(along, normal)], axis=1)
+    return np.stack([along, normal, _cross(along, normal)], axis=1)
 
 
 def _angle_about(turn: np.ndarray, axis: np.ndarray) -> float:
@@ -284,31 +182,17 @@ def _arm_rotations(pose: ArmPose, heads: np.ndarray, side: str) -> dict[str, np.
         "lowerarm01": bend @ rotation(0.35 * pronation),
         "lowerarm02": rotation(0.35 * pronation),
         "wrist": turn_wrist,
-    } | _finger_rotations(pose.curl, head, sign)
+    } | finger_rotations(pose.shape, head, sign)
     return {f"{bone}.{side}": turn for bone, turn in bones.items()}
 
 
 def _elbow_twist(upper, fore, wanted_upper, wanted_fore, swing: np.ndarray) -> float:
     """Angle about the upper arm, before the swing, that brings the elbow's hinge axis where the directions want it."""
-    hinge, wanted_hinge = unit(np.cross(upper, fore)), np.cross(wanted_upper, wanted_fore)
+    hinge, wanted_hinge = unit(_cross(upper, fore)), _cross(wanted_upper, wanted_fore)
     if np.linalg.norm(wanted_hinge) < STRAIGHT:
         wanted_hinge = swing @ hinge
     full = _frame(wanted_upper, unit(wanted_hinge)) @ _frame(upper, hinge).T
     return float(np.clip(_angle_about(swing.T @ full, upper), -MAX_TWIST, MAX_TWIST))
-
-
-def _finger_rotations(curl: float, head: Callable[[str], np.ndarray], sign: float) -> dict[str, np.ndarray]:
-    """Every finger joint bends by `curl` degrees towards the palm (the thumb by 40 % of it); fingers close up."""
-    wrist = head("wrist")
-    palm = sign * unit(np.cross(head("finger2-1") - wrist, head("finger5-1") - wrist))
-    direction = {k: unit(head(f"finger{k}-3") - head(f"finger{k}-1")) for k in FINGERS}
-    rotations = {}
-    for k in FINGERS:
-        axis = unit(np.cross(direction[k], palm))
-        bend = rotation(-axis * np.deg2rad(curl * (0.4 if k == 1 else 1.0)))
-        gather = rotation(np.cross(direction[k], direction[3]) * (0.25 if k == 1 else 0.65))
-        rotations |= {f"finger{k}-1": bend @ gather, f"finger{k}-2": bend, f"finger{k}-3": bend}
-    return rotations
 
 
 def _leg_rotations(pose: LegPose, side: str) -> dict[str, np.ndarray]:

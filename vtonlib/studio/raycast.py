@@ -20,6 +20,8 @@ from .vectors import cross, dot
 
 BACKENDS = ("auto", "embree", "numpy")
 GRID_CELLS = 96  # cubes along the longest side of the NumPy grid
+MOST_SURFACES = 32  # that a ray is followed through
+STEP_ON = 1e-5  # metres behind a surface from which such a ray goes on
 RAYS_AT_ONCE = 8192  # rays that walk the NumPy grid together: bounds its memory
 PROPOSALS_AT_ONCE = 1 << 19  # samples that faces propose themselves to together, in the z-buffer
 _log = logging.getLogger(__name__)
@@ -100,6 +102,11 @@ class EmbreeTracer:
         far = np.array(np.broadcast_to(np.asarray(distance, np.float32), len(origins)))
         return self._scene.run(origins, directions, dists=far, query="OCCLUDED") >= 0
 
+    def behind(self, origins: np.ndarray, directions: np.ndarray, start: np.ndarray, faces: tuple[int, int]):
+        """First hits beyond start (N,) along rays (N,3), (N,3) among faces (first, last + 1), through all others:
+        face, u, v (N,), face -1 if none."""
+        return _go_through(self.intersect, origins, directions, start, faces)
+
     def visible(self, camera: Camera, samples: int, window: tuple[int, int, int, int]):
         """face, u, v (N,) at the samples of a window of the camera's grid, row by row (`sample_window`)."""
         return self.intersect(*camera.rays(*window_centres(window, samples)))[:3]
@@ -123,6 +130,10 @@ class NumpyTracer:
         """As `EmbreeTracer.occluded`."""
         return self._march(origins, directions, distance, any_hit=True)[0] >= 0
 
+    def behind(self, origins: np.ndarray, directions: np.ndarray, start: np.ndarray, faces: tuple[int, int]):
+        """As `EmbreeTracer.behind`."""
+        return _go_through(self.intersect, origins, directions, start, faces)
+
     def visible(self, camera: Camera, samples: int, window: tuple[int, int, int, int]):
         """As `EmbreeTracer.visible`, by rasterising every face into a z-buffer."""
         return rasterise(self.vertices, self.faces, camera, samples, window)
@@ -134,6 +145,24 @@ class NumpyTracer:
         parts = [slice(start, start + RAYS_AT_ONCE) for start in starts]
         hits = [self._grid.march(origins[part], directions[part], far[part], any_hit) for part in parts]
         return tuple(np.concatenate(values) for values in zip(*hits))
+
+
+def _go_through(intersect, origins: np.ndarray, directions: np.ndarray, start: np.ndarray, faces: tuple[int, int]):
+    """Follow rays from hit to hit until they meet one of the faces (first, last + 1), or nothing any more."""
+    face, u, v, _ = _no_hits(len(origins))
+    alive, distance = np.arange(len(origins)), np.asarray(start, np.float32)
+    for _ in range(MOST_SURFACES):
+        if not len(alive):
+            break
+        distance = distance + np.float32(STEP_ON)
+        ahead = directions[alive]
+        hit, hit_u, hit_v, further = intersect(origins[alive] + ahead * distance[:, None], ahead)
+        found = (hit >= faces[0]) & (hit < faces[1])
+        rows = alive[found]
+        face[rows], u[rows], v[rows] = hit[found], hit_u[found], hit_v[found]
+        on = (hit >= 0) & ~found
+        alive, distance = alive[on], (distance + further)[on]
+    return face, u, v
 
 
 class TriangleGrid:

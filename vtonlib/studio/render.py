@@ -5,8 +5,6 @@ points at once, then shadow and occlusion rays are cast and smoothed, then light
 and nothing is noisy but shadows. `passes` does the same trace with one sample in the middle of every pixel, so that
 annotations and photograph agree by construction.
 
-Source: Dammertz et al. 2010 (edge-avoiding a-trous filter).
-
 Convention: (H,W,...) arrays, row 0 on top.
 """
 
@@ -20,10 +18,10 @@ from .camera import Camera
 from .lighting import STUDIO_LIGHT, Light, Material, encode_srgb, light_up, shoulder
 from .mesh import Hit, Scene
 from .raycast import sample_window
-from .vectors import cosine_directions, dot, unit
+from .shadows import SampleNoise, smooth, visibility
+from .vectors import cross, dot, unit
 
-OCCLUSION_REACH = 0.35  # metres within which a neighbouring surface takes ambient light away
-RAY_START = 0.002  # metres that shadow rays start off the surface, so that they do not hit where they come from
+SAMPLES_AT_ONCE = 400_000  # samples that are shaded together: bounds memory
 
 
 @dataclass(frozen=True)
@@ -60,39 +58,73 @@ class Trace:
         return full.reshape(*self.shape, *values.shape[1:])
 
 
-def trace(scene: Scene, camera: Camera, samples: int) -> Trace:
-    """What a camera sees with samples x samples regular samples a pixel."""
-    top, bottom, left, right = sample_window(scene.vertices, camera, samples)
-    window = (top // samples * samples, -(-bottom // samples) * samples,
-              left // samples * samples, -(-right // samples) * samples)  # fmt: skip
-    face, u, v = scene.tracer.visible(camera, samples, window)
+def trace(scene: Scene, camera: Camera, samples: int, window: tuple[int, int, int, int] | None = None) -> Trace:
+    """What a camera sees with samples x samples regular samples a pixel, sorted by mesh.
+
+    window: the rows and columns of the sample grid to look at (default: all that may see anything, `pixel_window`).
+    """
+    window = pixel_window(scene, camera, samples) if window is None else window
+    return _trace_of(scene, camera, window, *scene.tracer.visible(camera, samples, window))
+
+
+def _trace_of(scene: Scene, camera: Camera, window: tuple, face: np.ndarray, u: np.ndarray, v: np.ndarray) -> Trace:
+    """The trace of a window whose samples see these faces (N,), -1 for none, with barycentric u, v (N,)."""
     cell = np.flatnonzero(face >= 0)
-    face, u, v = face[cell], u[cell], v[cell]
-    corner, weight = scene.faces[face], np.stack([1 - u - v, u, v], axis=1)
+    mesh = scene.mesh_index.take(face.take(cell))
+    order = np.argsort(mesh, kind="stable")  # the points of a mesh side by side: shaders work on slices
+    cell, mesh = cell.take(order), mesh.take(order)
+    face, u, v = face.take(cell), u.take(cell), v.take(cell)
+    corner, weight = scene.faces.take(face, axis=0), np.stack([1 - u - v, u, v], axis=1)
     attributes = interpolate(scene.attributes, corner, weight)
     position = np.ascontiguousarray(attributes[:, :3])
     view = camera.towards_eye(position)
-    normal = unit(attributes[:, 3:6])
-    back = dot(normal, view) < 0
-    normal *= np.where(back, np.float32(-1), np.float32(1))[:, None]
+    normal, back = _towards(scene, face, unit(attributes[:, 3:6]), view)
     return Trace(
         window, cell, face, corner, weight, position, normal, view,
-        np.ascontiguousarray(attributes[:, 6:9]), attributes[:, 9].copy(), back, scene.mesh_index[face],
+        np.ascontiguousarray(attributes[:, 6:9]), attributes[:, 9].copy(), back, mesh,
     )  # fmt: skip
+
+
+def _towards(scene: Scene, face: np.ndarray, normal: np.ndarray, view: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit normals (n,3) on the side that is seen, and whether (n,) that is the inside of the surface.
+
+    Side is a matter of the flat face. Near an outline the interpolated normal of a face that is seen may look away from
+    the eye: it is laid at right angles to the view; were it turned round, outlines would be lit from within.
+    """
+    along = dot(normal, view)
+    back = along < 0
+    away = np.flatnonzero(back)
+    a, b, c = (scene.vertices.take(corner, axis=0) for corner in scene.faces.take(face.take(away), axis=0).T)
+    flat = cross(b - a, c - a)
+    grazing = away[(dot(flat, normal[away]) > 0) == (dot(flat, view[away]) > 0)]
+    back[grazing] = False
+    normal[grazing] = unit(normal[grazing] - along[grazing, None] * view[grazing])
+    normal *= np.where(back, np.float32(-1), np.float32(1))[:, None]
+    return normal, back
+
+
+def pixel_window(scene: Scene, camera: Camera, samples: int) -> tuple[int, int, int, int]:
+    """Rows and columns (top, bottom, left, right) of the sample grid that may see the scene, in whole pixels."""
+    top, bottom, left, right = sample_window(scene.vertices, camera, samples)
+    return (top // samples * samples, -(-bottom // samples) * samples,
+            left // samples * samples, -(-right // samples) * samples)  # fmt: skip
 
 
 def interpolate(table: np.ndarray, corner: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Values (n,C) of a vertex table (V,C) at hits: corner (n,3) vertex numbers, weight (n,3)."""
-    value = table[corner[:, 0]] * weight[:, :1]
-    value += table[corner[:, 1]] * weight[:, 1:2]
-    value += table[corner[:, 2]] * weight[:, 2:]
+    value = table.take(corner[:, 0], axis=0)
+    value *= weight[:, :1]
+    for k in (1, 2):
+        other = table.take(corner[:, k], axis=0)
+        other *= weight[:, k, None]
+        value += other
     return value
 
 
 def texture_coordinates(scene: Scene, seen: Trace) -> np.ndarray:
     """Texture coordinates (n,2) of all hits."""
-    corners, weight = scene.face_uv[seen.face], seen.weight[:, :, None]
-    return corners[:, 0] * weight[:, 0] + corners[:, 1] * weight[:, 1] + corners[:, 2] * weight[:, 2]
+    corners, weight = scene.face_uv.reshape(-1, 6).take(seen.face, axis=0), seen.weight
+    return np.stack([dot(corners[:, axis::2], weight) for axis in range(2)], axis=1)
 
 
 def _materials(scene: Scene, seen: Trace) -> Material:
@@ -102,10 +134,11 @@ def _materials(scene: Scene, seen: Trace) -> Material:
         np.zeros(n, bool), np.zeros((n, 3), np.float32),
     )  # fmt: skip
     uv, front = texture_coordinates(scene, seen), scene.front[seen.face]
-    for number, mesh in enumerate(scene.meshes):
-        points = np.flatnonzero(seen.mesh == number)
-        if len(points) == 0:
+    ends = np.searchsorted(seen.mesh, np.arange(len(scene.meshes) + 1))
+    for mesh, start, end in zip(scene.meshes, ends, ends[1:]):
+        if start == end:
             continue
+        points = slice(start, end)
         hit = Hit(
             seen.position[points], seen.normal[points], seen.view[points], seen.rest[points], uv[points],
             seen.edge[points], front[points], seen.back[points],
@@ -118,95 +151,6 @@ def _materials(scene: Scene, seen: Trace) -> Material:
         if surface.tangent is not None:
             material.tangent[points], material.strand[points] = surface.tangent, True
     return material
-
-
-def _visibility(scene: Scene, seen: Trace, light: Light, samples: int, ao_rays: int, noise: _SampleNoise) -> np.ndarray:
-    """Raw key-light visibility and ambient openness (n,2) in [0,1], one shadow ray and a few others a sample.
-
-    The occlusion rays of a pixel are stratified over its samples; `smooth` brings them together.
-    """
-    n = len(seen.cell)
-    start = seen.position + seen.normal * np.float32(RAY_START)
-    result = np.ones((n, 2), np.float32)
-    lamp = noise.normal(3) * np.float32(light.key_radius)
-    towards = lamp + np.asarray(light.key, np.float32) - start
-    distance = np.sqrt(dot(towards, towards))
-    towards /= distance[:, None]
-    lit = np.flatnonzero(dot(seen.normal, towards) > -0.2)  # the others face away and get no key light anyway
-    result[lit, 0] = ~scene.tracer.occluded(start[lit], towards[lit], distance[lit])
-    per_sample = ao_rays // samples**2
-    row, column = np.divmod(seen.cell, seen.shape[1])
-    stratum = (row % samples * samples + column % samples).astype(np.float32)
-    opened = np.zeros(n, np.float32)
-    for k in range(per_sample):
-        turn, jitter = noise.uniform(2).T
-        height = (k * samples**2 + stratum + jitter) / np.float32(ao_rays)
-        opened += ~scene.tracer.occluded(start, cosine_directions(seen.normal, turn, height), OCCLUSION_REACH)
-    result[:, 1] = opened / per_sample
-    return result
-
-
-class _SampleNoise:
-    """Random numbers that belong to places of the sample grid, whatever is hit there: where two scenes look the same,
-    so do their photographs, to the grain."""
-
-    def __init__(self, seen: Trace, camera: Camera, samples: int, seed: int):
-        top, _, left, _ = seen.window
-        row, column = np.divmod(seen.cell, max(seen.shape[1], 1))
-        self._grid = (camera.size[0] * samples, camera.size[1] * samples)
-        self._place = (row + top) * self._grid[1] + column + left
-        self._rng = np.random.default_rng([seed, 0])
-
-    def normal(self, count: int) -> np.ndarray:
-        """(n,count) standard normal numbers."""
-        return self._rng.standard_normal((self._grid[0] * self._grid[1], count), dtype=np.float32)[self._place]
-
-    def uniform(self, count: int) -> np.ndarray:
-        """(n,count) numbers in [0,1)."""
-        return self._rng.random((self._grid[0] * self._grid[1], count), dtype=np.float32)[self._place]
-
-
-def smooth(values: np.ndarray, mesh: np.ndarray, depth: np.ndarray, normal: np.ndarray, levels: int) -> np.ndarray:
-    """Edge-avoiding a-trous filter (Dammertz et al. 2010) of values (H,W,C) with 3x3 taps, 1, 2, 4... apart.
-
-    Only neighbours on the same mesh (H,W), within 4 cm of depth (H,W) and with normals (H,W,3) less than 32 degrees
-    apart are averaged; mesh -1 (nothing) is left alone.
-    """
-    for level in range(levels):
-        step = 2**level
-        total, share = values * np.float32(0.25), np.full(mesh.shape, 0.25, np.float32)
-        for down, right, tap in ((0, step, 0.125), (step, 0, 0.125), (step, step, 0.0625), (step, -step, 0.0625)):
-            here, there = _shifted(down, right, mesh.shape)
-            alike = (mesh[here] == mesh[there]) & (np.abs(depth[here] - depth[there]) < 0.04)
-            a, b = normal[here], normal[there]
-            alike &= a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2] > 0.85
-            weight = alike * np.float32(tap)
-            share[here] += weight
-            share[there] += weight
-            for channel in range(values.shape[2]):
-                total[*here, channel] += weight * values[*there, channel]
-                total[*there, channel] += weight * values[*here, channel]
-        values = total / share[..., None]
-    return values
-
-
-def _shifted(down: int, right: int, shape: tuple[int, int]):
-    """Index pairs (here, there) of all places whose neighbour `down`, `right` lies in a grid of this shape."""
-    height, width = shape
-    rows, below = slice(0, max(height - down, 0)), slice(down, None)
-    columns, beside = slice(0, max(width - right, 0)), slice(right, None)
-    if right < 0:
-        columns, beside = slice(-right, None), slice(0, max(width + right, 0))
-    return (rows, columns), (below, beside)
-
-
-def studio_background(size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A lit grey wall (H,W,3), linear: brightness 0.62-0.9 before the tone curve, tinted, darker in the corners."""
-    height, width = size
-    brightness, tint = rng.uniform(0.62, 0.9), 1 + rng.normal(0, 0.02, 3)
-    y, x = (np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width
-    fall_off = 1.02 - 0.18 * ((x[None] - 0.45) ** 2 + (y[:, None] - 0.4) ** 2)
-    return shoulder((brightness * fall_off[..., None] * tint).astype(np.float32))
 
 
 def render(
@@ -232,30 +176,62 @@ def render(
         raise ValueError(f"render: ao_rays must be a multiple of samples^2 = {samples**2}, got {ao_rays}")
     height, width = camera.size
     picture = np.broadcast_to(np.asarray(background, np.float32), (height, width, 3)).copy()
-    seen = trace(scene, camera, samples)
-    if len(seen.cell):
-        _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, seed)
+    for window, core in _bands(pixel_window(scene, camera, samples), samples, _smoothing_levels(camera)):
+        seen = trace(scene, camera, samples, window)
+        if len(seen.cell):
+            _paint(picture, scene, camera, seen, core, light, samples, ao_rays, exposure, seed)
     grain = np.random.default_rng([seed, 1]).standard_normal(picture.shape, dtype=np.float32) * np.float32(noise)
     return (np.clip(encode_srgb(np.clip(picture, 0, 1)) + grain, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _paint(picture, scene, camera, seen, light, samples, ao_rays, exposure, seed) -> None:
-    """Draw the hits over the background, in place; tone curve per sample, so that bright edges stay smooth."""
+def _smoothing_levels(camera: Camera) -> int:
+    """Levels of `smooth`: about the same width in the picture at any size."""
+    return 3 + int(np.log2(max(camera.size[0] / 256, 1)))
+
+
+def _bands(window: tuple[int, int, int, int], samples: int, levels: int):
+    """Split a window of the sample grid into bands of rows, which bounds memory: each with the rows it needs around
+    it for smoothing, and its own rows (first, last) counted from the top of the band."""
+    top, bottom, left, right = window
+    around = -(-(2**levels - 1) // samples) * samples
+    rows = max(SAMPLES_AT_ONCE // max(right - left, 1), 4 * around) // samples * samples
+    for first in range(top, bottom, max(rows, samples)):
+        last = min(first + rows, bottom)
+        start = max(first - around, top)
+        yield (start, min(last + around, bottom), left, right), (first - start, last - start)
+
+
+def _paint(picture, scene, camera, seen, core, light, samples, ao_rays, exposure, seed) -> None:
+    """Draw the hits of a band over the background, in place; tone curve per sample, so that bright edges stay
+    smooth."""
     material = _materials(scene, seen)
-    raw = _visibility(scene, seen, light, samples, ao_rays, _SampleNoise(seen, camera, samples, seed))
+    raw = visibility(scene, seen, light, samples, ao_rays, SampleNoise(seen, seed))
     depth = (seen.position - np.asarray(camera.eye, np.float32)) @ camera.axes[2].astype(np.float32)
-    levels = 3 + int(np.log2(max(camera.size[0] / 256, 1)))  # about the same width in the picture at any size
     smoothed = smooth(
-        seen.grid(raw, 0), seen.grid(seen.mesh, -1), seen.grid(depth, 0), seen.grid(seen.normal, 0), levels
-    )
-    visibility = smoothed.reshape(-1, 2)[seen.cell]
-    colour = shoulder(light_up(seen.position, seen.view, material, visibility, light) * np.float32(exposure))
-    top, bottom, left, right = (edge // samples for edge in seen.window)
-    part = picture[top:bottom, left:right].repeat(samples, 0).repeat(samples, 1).reshape(-1, 3)
-    part[seen.cell] = colour
-    part = part.reshape(bottom - top, samples, right - left, samples, 3)
-    total = sum(part[:, row, :, column] for row in range(samples) for column in range(samples))
-    picture[top:bottom, left:right] = total / np.float32(samples**2)
+        _planes(seen, raw), seen.grid(seen.mesh, -1), seen.grid(depth, 0), _planes(seen, seen.normal),
+        _smoothing_levels(camera),
+    )  # fmt: skip
+    openness = smoothed.reshape(2, -1).take(seen.cell, axis=1).T
+    colour = shoulder(light_up(seen.position, seen.view, material, openness, light) * np.float32(exposure))
+    top, _, left, right = (edge // samples for edge in seen.window)
+    first, last = (top + row // samples for row in core)
+    part = np.zeros((seen.shape[0] * seen.shape[1], 3), np.float32)
+    empty = np.ones(len(part), bool)
+    part[seen.cell], empty[seen.cell] = colour, False
+    part = part.reshape(*seen.shape, 3)[core[0] : core[1]]
+    empty = empty.reshape(seen.shape)[core[0] : core[1]]
+    corners = [
+        (slice(row, None, samples), slice(column, None, samples)) for row, column in np.ndindex(samples, samples)
+    ]
+    behind = sum(empty[corner].astype(np.float32) for corner in corners)
+    total = sum(part[corner] for corner in corners)
+    total += behind[..., None] * picture[first:last, left:right]
+    picture[first:last, left:right] = total / np.float32(samples**2)
+
+
+def _planes(seen: Trace, values: np.ndarray) -> np.ndarray:
+    """Values (n,C) of the hits spread over the window, channel by channel (C,h,w); 0 where nothing was hit."""
+    return np.stack([seen.grid(column, 0) for column in values.T])
 
 
 @dataclass(frozen=True)
@@ -265,7 +241,9 @@ class Passes:
     mask bool: anything is seen; parse u8: LIP-20, 0 where nothing is; mesh i16: number of the mesh in the scene and
     face i32: of the face, -1 where nothing is; depth f32: metres along the view direction, 0 where nothing is;
     densepose u8: part 0-24; front, back bool: the face belongs to the front of a garment, the inside of the surface is
-    seen; densepose_uv and uv (H,W,2), rest and normal (H,W,3) f32, NaN where nothing is.
+    seen; densepose_uv and uv (H,W,2), rest and normal (H,W,3) f32, NaN where nothing is; garment bool: the mesh is a
+    top; corner i32 and weight f32 (H,W,3): the face's vertices, numbered in their own mesh, and their barycentric
+    weights, -1 and 0 where nothing is.
     """
 
     mask: np.ndarray
@@ -280,11 +258,39 @@ class Passes:
     normal: np.ndarray
     front: np.ndarray
     back: np.ndarray
+    garment: np.ndarray
+    corner: np.ndarray
+    weight: np.ndarray
 
 
 def passes(scene: Scene, camera: Camera) -> Passes:
     """The annotations of `render(scene, camera)`: one ray through every pixel centre."""
-    seen = trace(scene, camera, 1)
+    return _annotate(scene, camera, trace(scene, camera, 1))
+
+
+def passes_alone(scene: Scene, camera: Camera, seen: Passes, number: int) -> Passes:
+    """What would be seen of mesh `number` of the scene if nothing were in front of it; seen: passes(scene, camera).
+
+    Where another mesh is seen, rays go on behind it. Mesh and face are still numbered as in the scene.
+    """
+    whole = (0, camera.size[0], 0, camera.size[1])
+    own = seen.mesh == number
+    face = np.where(own, seen.face, np.int32(-1)).ravel()
+    u, v = seen.weight[..., 1].ravel(), seen.weight[..., 2].ravel()
+    mesh, first = scene.meshes[number], int(np.searchsorted(scene.mesh_index, number))
+    top, bottom, left, right = sample_window(mesh.vertices, camera, 1)
+    hidden = np.zeros(camera.size, bool)
+    hidden[top:bottom, left:right] = (seen.mask & ~own)[top:bottom, left:right]
+    row, column = np.nonzero(hidden)
+    cell = row * camera.size[1] + column
+    origin, direction = camera.rays(column + np.float32(0.5), row + np.float32(0.5))
+    start = seen.depth[row, column] / (direction @ camera.axes[2].astype(np.float32))
+    behind = scene.tracer.behind(origin, direction, start, (first, first + len(mesh.faces)))
+    face[cell], u[cell], v[cell] = behind
+    return _annotate(scene, camera, _trace_of(scene, camera, whole, face, u, v))
+
+
+def _annotate(scene: Scene, camera: Camera, seen: Trace) -> Passes:
     top, _, left, _ = seen.window
     row, column = np.divmod(seen.cell, max(seen.shape[1], 1))
     row, column = row + top, column + left
@@ -309,6 +315,9 @@ def passes(scene: Scene, camera: Camera) -> Passes:
         normal=spread(seen.normal, np.nan),
         front=spread(scene.front[seen.face], False),
         back=spread(seen.back, False),
+        garment=spread(np.array([mesh.garment for mesh in scene.meshes])[seen.mesh], False),
+        corner=spread(seen.corner - scene.first_vertex[seen.mesh, None], -1),
+        weight=spread(seen.weight, 0),
     )
 
 

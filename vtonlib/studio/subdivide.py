@@ -23,6 +23,14 @@ def quad_edges(quads: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return edges, inverse.ravel(), count
 
 
+def largest_column(matrix: sp.csr_matrix) -> np.ndarray:
+    """Column (N,) of the largest entry of each row of a matrix of weights, every row of which has a positive one."""
+    count, rows = np.diff(matrix.indptr), np.arange(matrix.shape[0])
+    largest = np.maximum.reduceat(matrix.data, matrix.indptr[:-1])
+    places = np.flatnonzero(matrix.data == np.repeat(largest, count))
+    return matrix.indices[places[np.searchsorted(np.repeat(rows, count)[places], rows)]]
+
+
 def _averages(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int], weight: float) -> sp.csr_matrix:
     return sp.csr_matrix((np.full(rows.size, weight), (rows.ravel(), columns.ravel())), shape=shape)
 

@@ -8,10 +8,16 @@ continuous coordinates are 0.5 larger.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .camera import Camera
+from .mesh import Mesh
 from .render import Passes
+
+if TYPE_CHECKING:
+    from .wardrobe import ShopPicture
 
 VISIBLE, OCCLUDED, OUTSIDE = 0.95, 0.35, 0.0  # confidences written for a keypoint
 # How far (m) in front of a joint its own body surface may be: joints lie inside the body, finger joints hardly.
@@ -69,23 +75,42 @@ def densepose_image(passes: Passes) -> np.ndarray:
     return np.dstack([passes.densepose, np.round(255 * np.clip(uv, 0, 1)).astype(np.uint8)]).astype(np.uint8)
 
 
-def garment_flow(worn: Passes, garment: np.ndarray, shop: Passes, shop_camera: Camera) -> np.ndarray:
+def garment_flows(worn: Passes, top: Mesh, shop: ShopPicture) -> dict[str, np.ndarray]:
+    """The fields `flow` and `flow_back` of a record: from the worn top into both its in-shop pictures."""
+    garment = worn.garment & (worn.parse == top.label[0])
+    return {
+        "flow": garment_flow(worn, garment, shop.passes, shop.camera, shop.positions),
+        "flow_back": garment_flow(worn, garment, shop.back_passes, shop.back_camera, shop.positions),
+    }
+
+
+def garment_flow(
+    worn: Passes, garment: np.ndarray, shop: Passes, shop_camera: Camera, shop_positions: np.ndarray
+) -> np.ndarray:
     """Flow worn -> in-shop (H,W,2) float32 in index coordinates (x, y), NaN where the point does not show in the shop.
 
-    garment (H,W) bool: pixels of the worn garment. A point shows if the in-shop picture has, at the place where the
-    fabric coordinates project to, the same side (front or back) and fabric coordinates within 3 cm.
+    garment (H,W) bool: pixels of the worn garment's own mesh (nothing else has its vertex numbers). shop, shop_camera:
+    passes and camera of one in-shop picture, of front or back; shop_positions (V,3): where each vertex of that same
+    mesh lies in it, in metres. A bit of cloth is one point of one triangle, so its place in the shop is exact whatever
+    was done to the garment there. It shows if the in-shop picture has at that place the same side (front or back) and
+    fabric coordinates within 3 cm. Raises ValueError if a pixel of `garment` names a vertex that the shop lacks.
     """
     height, width = garment.shape
     rows, columns = np.nonzero(garment)
-    fabric = worn.uv[rows, columns]
-    points = np.stack([fabric[:, 0], np.zeros(len(rows), fabric.dtype), fabric[:, 1]], 1)
+    corner, weight = worn.corner[rows, columns], worn.weight[rows, columns]
+    if len(rows) and not 0 <= corner.min() <= corner.max() < len(shop_positions):
+        raise ValueError(
+            f"garment: expected pixels of a mesh with the shop's {len(shop_positions)} vertices, "
+            f"got vertices {corner.min()}..{corner.max()}"
+        )
+    points = np.einsum("ijk,ij->ik", shop_positions[corner].astype(np.float64), weight)
     xy = shop_camera.project(points)[0] - 0.5
     shop_height, shop_width = shop.mask.shape
     x = np.clip(np.round(xy[:, 0]), 0, shop_width - 1).astype(int)
     y = np.clip(np.round(xy[:, 1]), 0, shop_height - 1).astype(int)
-    apart = np.abs(np.where(shop.mask[y, x, None], shop.uv[y, x], np.inf) - fabric).sum(1)
+    apart = np.abs(np.where(shop.mask[y, x, None], shop.uv[y, x], np.inf) - worn.uv[rows, columns]).sum(1)
     shows = shop.mask[y, x] & (shop.front[y, x] == worn.front[rows, columns]) & (apart < SAME_POINT)
-    shows &= ~worn.back[rows, columns]
+    shows &= ~worn.back[rows, columns] & ~shop.back[y, x]
     flow = np.full((height, width, 2), np.nan, np.float32)
     flow[rows[shows], columns[shows]] = xy[shows]
     return flow

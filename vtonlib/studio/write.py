@@ -2,7 +2,7 @@
 
 Every sample is drawn from (seed, index) alone, never from what another process did before, so the files are the same
 byte for byte whatever the number of processes (on one machine and one set of library versions). A sample counts as
-written once its record `samples/NAME.json` exists, which is written last; an interrupted run goes on from there.
+written once its record `samples/INDEX.json` exists, which is written last; an interrupted run goes on from there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import sys
+from collections import Counter
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-RECIPE = "studio-1"  # change it whenever the same seed gives other pictures
-LAYOUTS = ("viton-hd",)
+RECIPE = "studio-2"  # change it whenever the same seed gives other pictures
+LAYOUTS = ("viton-hd", "mpv", "mvg")
 TEST_SHARE = 4  # every fourth person, and with them every fourth garment, is in the test split
 
 
@@ -32,11 +33,9 @@ class Job:
     seed: int
     index: int
     size: tuple[int, int]
+    layout: str
+    look: str
     other: int | None  # the garment of the unpaired truth: index of its owner, None in the training split
-
-    @property
-    def name(self) -> str:
-        return sample_name(self.index)
 
     @property
     def split(self) -> str:
@@ -44,12 +43,25 @@ class Job:
 
     @property
     def record(self) -> Path:
-        return Path(self.root) / self.split / "samples" / f"{self.name}.json"
+        return Path(self.root) / "samples" / f"{self.index:06d}.json"
 
 
-def sample_name(index: int) -> str:
-    """Stem of a person's and their garment's files."""
-    return f"{index:06d}_00"
+def picture_name(layout: str, index: int, number: int = 0) -> str:
+    """Stem of the files of a person's picture `number` (0, 1, ...: poses of mpv, views of mvg)."""
+    from ..layouts import mpv, mvg
+
+    if layout == "mpv":
+        return mpv.person_name(f"{index:06d}", number + 1)
+    return mvg.view_name(f"{index:06d}", number) if layout == "mvg" else f"{index:06d}_00"
+
+
+def garment_name(layout: str, index: int) -> str:
+    """Stem of the files of the garment that belongs to person `index`."""
+    from ..layouts import mpv
+
+    if layout == "mpv":
+        return mpv.garment_name(f"{index:06d}")
+    return f"{index:06d}" if layout == "mvg" else f"{index:06d}_00"
 
 
 def split_of(index: int) -> str:
@@ -66,10 +78,12 @@ def unpaired_partners(seed: int, people: int) -> dict[int, int]:
     return dict(zip(order, order[1:] + order[:1]))
 
 
-def plan(seed: int, people: int, size: tuple[int, int], root: str | Path) -> list[Job]:
+def plan(
+    seed: int, people: int, size: tuple[int, int], root: str | Path, layout: str = "viton-hd", look: str = "studio"
+) -> list[Job]:
     """The jobs of a data set in order."""
     partners = unpaired_partners(seed, people)
-    return [Job(str(root), seed, index, tuple(size), partners.get(index)) for index in range(people)]
+    return [Job(str(root), seed, index, tuple(size), layout, look, partners.get(index)) for index in range(people)]
 
 
 class Studio:
@@ -90,39 +104,43 @@ class Studio:
         size: tuple[int, int] = (256, 192),
         layout: str = "viton-hd",
         *,
+        look: str = "studio",
         processes: int | None = None,
         executor: Executor | None = None,
         progress: bool = True,
     ) -> Path:
-        """Write `people` photographs with every annotation, a quarter of them as the test split; returns the root.
+        """Write the pictures of `people` persons with every annotation, a quarter of them as test split; the root.
 
-        size: height and width in pixels. processes: worker processes, by default one per core; 1 stays in this
-        process. executor: any concurrent.futures.Executor instead. A folder that is complete already is left as it is;
-        one that was begun is gone on with. Raises ValueError for a folder that holds another data set, naming what
-        differs, and for arguments out of range. Call it under `if __name__ == "__main__":` in a script, as worker
-        processes import the script anew.
+        size: height and width in pixels. layout: "viton-hd", one picture a person; "mpv", three poses; "mvg", five
+        views of one pose. look: "studio", light and walls of a catalogue; "wild", light, places and cameras of all
+        kinds. processes: worker processes, by default one per core; 1 stays in this process. executor: any
+        concurrent.futures.Executor instead, which must see the same file system. A folder that is complete already is
+        left as it is; one that was begun is gone on with. Raises ValueError for a folder that holds another data set,
+        naming what differs, and for arguments out of range. Call it under `if __name__ == "__main__":` in a script, as
+        worker processes import the script anew.
         """
-        if layout not in LAYOUTS:
-            raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {layout!r}")
+        from .photography import LOOKS
+
+        for name, value, known in (("layout", layout, LAYOUTS), ("look", look, LOOKS)):
+            if value not in known:
+                raise ValueError(f"{name}: expected one of {', '.join(known)}, got {value!r}")
         if people < 8:
             raise ValueError(f"people: expected at least 8 (two of them in the test split), got {people}")
         height, width = size
         if min(size) < 32 or height < width:
             raise ValueError(f"size: expected (height, width) of at least 32 pixels, upright, got {size}")
-        root = Path(root)
+        root = Path(root).absolute()  # workers elsewhere have another working directory
         about = {
             "recipe": RECIPE, "seed": self.seed, "people": people, "size": [height, width], "layout": layout,
+            "look": look,
         }  # fmt: skip
         if _begin(root, about):
             return root
-        jobs = plan(self.seed, people, size, root)
-        _write_pairs(root, jobs)
+        jobs = plan(self.seed, people, size, root, layout, look)
+        _LISTS[layout](root, jobs)
         todo = [job for job in jobs if not job.record.exists()]
         _run(todo, len(jobs), processes, executor, progress)
-        rows = [json.loads(job.record.read_text()) for job in jobs]
-        _write_manifest(root / "manifest.csv", rows)
-        rejected = sum(len(row["rejected"]) for row in rows)
-        _write_json(root / "studio.json", {**about, "complete": True, "rejected": rejected})
+        _finish(root, about, [json.loads(job.record.read_text()) for job in jobs])
         return root
 
 
@@ -134,7 +152,7 @@ def _begin(root: Path, about: dict) -> bool:
         different = [f"{key}: {found.get(key)} there, {value} wanted" for key, value in about.items()
                      if found.get(key) != value]  # fmt: skip
         if different:
-            raise ValueError(f"{root} holds another data set ({'; '.join(different)}); choose another folder")
+            raise ValueError(f"{root} holds another data set ({'; '.join(different)}); delete it or choose another")
         return bool(found["complete"])
     if root.exists() and any(root.iterdir()):
         raise ValueError(f"{root} is not empty and not a studio data set (no studio.json); choose another folder")
@@ -143,31 +161,83 @@ def _begin(root: Path, about: dict) -> bool:
     return False
 
 
-def _write_pairs(root: Path, jobs: list[Job]) -> None:
+def _finish(root: Path, about: dict, records: list[dict]) -> None:
+    """Write the manifest and close the data set: how many photographs, and how many poses were rejected and why."""
+    _write_manifest(root / "manifest.csv", [row for record in records for row in record["pictures"]])
+    reasons = Counter(entry.split(":")[1] for record in records for entry in record["rejected"])
+    counts = {
+        "photographs": sum(record["photographs"] for record in records),
+        "rejected": dict(sorted(reasons.items())),
+    }
+    _write_json(root / "studio.json", {**about, "complete": True, **counts})
+
+
+# ---- who wears what, by layout -------------------------------------------------------------------------------------
+
+
+def _list_viton_hd(root: Path, jobs: list[Job]) -> None:
     from ..layouts.viton_hd import write_pairs
 
     pairs = {"train_pairs.txt": [], "test_pairs.txt": [], "test_pairs_paired.txt": []}
     for job in jobs:
-        person = f"{job.name}.jpg"
+        person = f"{picture_name(job.layout, job.index)}.jpg"
         if job.split == "train":
             pairs["train_pairs.txt"].append((person, person))
         else:
             pairs["test_pairs_paired.txt"].append((person, person))
             if job.other is not None:
-                pairs["test_pairs.txt"].append((person, f"{sample_name(job.other)}.jpg"))
+                pairs["test_pairs.txt"].append((person, f"{garment_name(job.layout, job.other)}.jpg"))
     for name, lines in pairs.items():
         write_pairs(root / name, lines)
 
 
+def _list_mpv(root: Path, jobs: list[Job]) -> None:
+    """Every pose of a person is the start once and the goal once."""
+    from ..layouts import mpv
+    from .session import POSES_A_PERSON
+
+    rows = {False: [], True: []}
+    for job in jobs:
+        names = [picture_name("mpv", job.index, number) for number in range(POSES_A_PERSON)]
+        for unpaired, owner in ((False, job.index), (True, job.other)):
+            if owner is not None:
+                garment = garment_name("mpv", owner)
+                rows[unpaired] += [(a, b, garment, job.split) for a, b in zip(names, names[1:] + names[:1])]
+    for unpaired, lines in rows.items():
+        mpv.write_triplets(root, lines, unpaired=unpaired)
+
+
+def _list_mvg(root: Path, jobs: list[Job]) -> None:
+    from ..layouts import mvg
+
+    mvg.write_unpaired(root, [(f"{job.index:06d}", f"{job.other:06d}") for job in jobs if job.other is not None])
+
+
+_LISTS = {"viton-hd": _list_viton_hd, "mpv": _list_mpv, "mvg": _list_mvg}
+
+
+# ---- photographing -------------------------------------------------------------------------------------------------
+
+
 def photograph(job: Job) -> int:
-    """Photograph one person, write every file, and return how many photographs were taken (two with the truth)."""
-    from ..layouts.viton_hd import write_sample
+    """Photograph one person, write every file, and return how many photographs were taken (with the truths)."""
+    from ..layouts import mpv, mvg, viton_hd
     from .session import shoot
 
-    sample, attributes = shoot(job.seed, job.index, job.size, job.other)
-    write_sample(Path(job.root) / job.split, sample)
-    _write_json(job.record, {"name": job.name, "split": job.split, **attributes})
-    return 1 if sample.unpaired is None else 2
+    album = shoot(job.seed, job.index, job.size, job.other, layout=job.layout, look=job.look)
+    if job.layout == "mvg":
+        mvg.write_views(Path(job.root) / job.split, list(album.samples))
+    for sample in album.samples if job.layout != "mvg" else ():
+        if job.layout == "mpv":
+            mpv.write_sample(Path(job.root), sample)
+        else:
+            viton_hd.write_sample(Path(job.root) / job.split, sample)
+    rows = [
+        {"name": sample.name, "split": job.split, **drawn} for sample, drawn in zip(album.samples, album.attributes)
+    ]
+    record = {"photographs": album.photographs, "rejected": list(album.rejected), "pictures": rows}
+    _write_json(job.record, record)
+    return album.photographs
 
 
 def _run(todo: list[Job], total: int, processes: int | None, executor: Executor | None, progress: bool) -> None:
@@ -179,19 +249,33 @@ def _run(todo: list[Job], total: int, processes: int | None, executor: Executor 
     with bar:
         if executor is None and (workers == 1 or len(todo) < 2):
             for job in todo:
-                photograph(job)
+                with _naming(job):
+                    photograph(job)
                 bar.update()
             return
         with _one_thread_each(), nullcontext(executor) if executor is not None else _pool(workers) as pool:
-            futures = [pool.submit(photograph, job) for job in todo]
+            futures = {pool.submit(photograph, job): job for job in todo}
             try:
                 for future in as_completed(futures):
-                    future.result()
+                    with _naming(futures[future]):
+                        future.result()
                     bar.update()
             except BaseException:
                 for future in futures:
                     future.cancel()
                 raise
+
+
+@contextmanager
+def _naming(job: Job):
+    """Errors say whose pictures they came from."""
+    who = f"person {job.index} of seed {job.seed}"
+    try:
+        yield
+    except Exception as error:
+        if who in str(error):
+            raise
+        raise RuntimeError(f"{who}: {type(error).__name__}: {error}") from error
 
 
 def _pool(workers: int) -> Executor:
@@ -223,11 +307,10 @@ def _write_json(path: Path, content: dict) -> None:
 
 
 def _write_manifest(path: Path, rows: list[dict]) -> None:
-    """One line a person with every attribute that was drawn."""
+    """One line a photograph with every attribute that was drawn."""
     temporary = path.with_name(f".{path.name}.part")
     with temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        for row in rows:
-            writer.writerow({**row, "rejected": " ".join(row["rejected"])})
+        writer.writerows(rows)
     temporary.replace(path)

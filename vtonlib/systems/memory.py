@@ -140,7 +140,8 @@ def _lookup(inverse: Tensor, size: tuple[int, int], device: torch.device) -> Ten
 def augment(batch: TryOnSample, strength: Augmentation, generator: torch.Generator) -> TryOnSample:
     """Change a batch of `SampleCache` at random: the person one way, the garment picture another way.
 
-    Where a border is uncovered the person's picture is continued, the parse is background and the garment white.
+    Where a border is uncovered the person's picture and labels are continued, as people go on beyond the picture too,
+    and the garment's is white.
     """
     size, device = batch.size, batch.person.device
     mirror = torch.rand(len(batch.person), generator=generator) < strength.mirror
@@ -151,7 +152,7 @@ def augment(batch: TryOnSample, strength: Augmentation, generator: torch.Generat
     swapped = torch.tensor(LIP_MIRROR, device=device)[batch.parse]
     parse = torch.where(mirror[:, None, None], swapped, batch.parse)
     layers = torch.stack([parse, batch.truth.hidden.long()], 1).float()
-    layers = grid_sample(layers, grid, mode="nearest", align_corners=False)
+    layers = grid_sample(layers, grid, mode="nearest", padding_mode="border", align_corners=False)
     image = 1 - grid_sample(1 - batch.garment.image, garment_grid, align_corners=False)  # zeros beyond: white
     mask = grid_sample(batch.garment.mask, garment_grid, align_corners=False)
     flow = _moved_flow(batch.truth.flow, grid, garment_forward.to(device=device, dtype=torch.float32))
