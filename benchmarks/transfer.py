@@ -35,7 +35,7 @@ from vtonlib.training import train
 SIZE = (128, 96)
 CONFIG = UNetConfig(in_channels=3, out_channels=len(LIP), widths=(32, 64, 128, 192, 192), last_norm=False)
 FLOOR, TARGET = 0.50, 0.60
-AUGMENTATION = Augmentation(mirror=0.5, shift=0.12, scale=0.30, rotation=8.0)
+AUGMENTATION = Augmentation(mirror=0.5, shift=0.08, scale=0.20, rotation=6.0)
 LIGHT = 0.3  # largest change of brightness and contrast
 
 

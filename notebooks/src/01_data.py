@@ -11,9 +11,11 @@
 # - resize, pad and mirror a sample so that picture, labels, points and flow still belong together;
 # - check that train and test share nothing, and measure what happens when they do;
 # - find your way in the public data sets: VITON, VITON-HD, MPV, DeepFashion, MVG; what they hold, and on what terms;
-# - follow a studio picture from a seed to its pixels and its truth, and say what the studio can't stand for.
+# - open one set in three layouts, VITON-HD's, MPV's and MVG's, and say which question each was made for;
+# - follow a studio picture from a seed to its pixels and its truth, and take a few pictures yourself;
+# - say what ground truth buys, check a data set against itself, and name what the studio can't stand for.
 #
-# Plan about two hours with the three exercises. The machine needs less than a minute. You should have seen notebook
+# Plan about three hours with the three exercises. The machine needs about two minutes. You should have seen notebook
 # [00](00_welcome.ipynb); nothing is trained here.
 
 # %% tags=["parameters"]
@@ -78,7 +80,7 @@ def find(**wanted):
 
 POSES, PATTERNS = ("hips", "hand-on-hip", "pocket", "stand"), ("checks", "dots", "floral", "stripes")
 CUTS = ("v-neck", "t-shirt", "fitted-scoop", "loose-t-shirt")
-number = find(pose=POSES, fabric=PATTERNS, cut=CUTS)
+number = find(pose=POSES, fabric=PATTERNS, cut=CUTS, jacket=("",))
 sample = people[number]
 wished = sample.truth.unpaired
 pictures = [to_01(p) for p in (sample.person, sample.garment.image, wished.garment.image, wished.person)]
@@ -281,7 +283,7 @@ def describe(record, prefix=""):
             size = str(tuple(value.shape)).replace(" ", "")
             span = f"{known.min():7.2f} to {known.max():.2f}" + (" or NaN" if known.numel() < value.numel() else "")
             print(f"{prefix + name:18s} {size:13s} {str(value.dtype)[6:]:8s} {span}")
-        elif is_dataclass(value) and name != "unpaired":
+        elif is_dataclass(value) and not isinstance(value, TryOnSample):
             describe(value, f"{prefix}{name}.")
         else:
             print(f"{prefix + name:18s} {'a sample of its own' if is_dataclass(value) else value}")
@@ -300,26 +302,36 @@ describe(sample)
 # | `skeleton` | pose and hands, drawn in colours on black | RGB in [-1, 1]; a hue a bone |
 # | `densepose` | part 0 to 24, u, v | u, v in [0, 1] on each part; part 0 is background |
 # | `garment` | `image`, `mask`, `back`, `back_mask`: as the shop shows it | picture in [-1, 1], mask 1 on the cloth |
-# | `truth` | what only the studio knows: `flow`, `hidden`, `unpaired` | flow: worn to in-shop, (x, y) |
+# | `truth` | what only the studio knows | the next six |
+# | `truth.flow`, `flow_back` | where the shop's front picture, its back picture, show the same cloth | worn to in-shop, (x, y); NaN: nowhere |
+# | `truth.hidden` | the worn top is here, but behind something | True is hidden |
+# | `truth.depth` | distance from the camera | metres along its view; 0 where nobody is |
+# | `truth.unpaired` | this person, pose and light in another garment | a sample of its own |
+# | `truth.new_pose` | this person in this garment in another pose | a sample of its own |
 # | `padding` | pixels added left, top, right, bottom | section 3 |
 #
 # **Index coordinates** means: x to the right, y down, and (0, 0) is the *centre* of the first pixel. So a picture of
-# width 192 reaches from -0.5 to 191.5. What a data set doesn't have is `None`. `truth.depth` and `truth.new_pose` are
-# places kept for later: the studio doesn't write them yet.
+# width 192 reaches from -0.5 to 191.5. What a data set doesn't have is `None`.
 
 # %%
-parts, worn = DENSEPOSE_PALETTE[sample.densepose[0].int()], sample.garment
+parts, worn, truth = DENSEPOSE_PALETTE[sample.densepose[0].int()], sample.garment, sample.truth
+near = truth.depth.where(truth.depth > 0, truth.depth.max())
+near = (near.max() - near) / (near.max() - near.min())  # 1 the nearest point, 0 the farthest and the background
 upper = [to_01(sample.person), painted, course.draw_pose(to_01(sample.person) * 0.4 + 0.6, sample.pose)]
 upper += [to_01(sample.skeleton), parts, sample.densepose[1], sample.densepose[2]]
-lower = [to_01(worn.image), worn.mask, to_01(worn.back), worn.back_mask, course.colour_flow(flow, settings.size)]
-lower += [sample.truth.hidden, to_01(wished.person)]
-alt = "Person, parse, pose, skeleton, body parts, u, v; garment, mask, back, its mask, flow, hidden, the other top."
-show_images([upper, lower], height=200, alt=alt)
+middle = [to_01(worn.image), worn.mask, to_01(worn.back), worn.back_mask]
+middle += [course.colour_flow(each, settings.size) for each in (flow, truth.flow_back)] + [truth.hidden]
+lower = [near, to_01(wished.garment.image), to_01(wished.person), colour_parse(wished.parse)]
+again = truth.new_pose
+lower += [to_01(again.person), colour_parse(again.parse), course.draw_pose(to_01(again.person) * 0.4 + 0.6, again.pose)]
+alt = "Person, parse, pose, skeleton, parts, u, v; garment, back, masks, two flows, hidden; depth, other top, new pose."
+show_images([upper, middle, lower], height=120, alt=alt)
 
 # %% [markdown]
-# Above: `person`, `parse`, `pose`, `skeleton`, and the three channels of `densepose` (parts in colours). Below: the
-# garment's `image`, `mask`, `back`, `back_mask`; `flow` (colours are places in the shop's picture), `hidden`, and
-# `unpaired.person`. Let's go through them.
+# First row: `person`, `parse`, `pose`, `skeleton`, and the three channels of `densepose` (parts in colours). Second row: the
+# garment's `image`, `mask`, `back`, `back_mask`; `flow` and `flow_back` (colours are places in the shop's pictures);
+# `hidden`. Third row: `depth` (near is bright); `unpaired` with its garment, person and parse; `new_pose` with its
+# person, parse and pose. Let's go through them.
 #
 # ### parse, and the label that changed its meaning
 #
@@ -342,9 +354,10 @@ print(f"background {shares[0]:.0%}; never in these {len(samples)} pictures: {nev
 measured |= {"share_background": shares[0], "share_top": shares[list(TOP_LABELS)].sum()}
 
 # %% [markdown]
-# Upper-clothes rule the picture. The empty bars are a warning: the studio has no hats, coats, dresses or scarves, and
-# its camera hardly sees a leg. What was learned here has never met those labels. Networks seldom take all 20 anyway:
-# VITON-HD joins them to 13 groups and these to 7 (`labels.GROUPS_13`, `GROUPS_7`; notebooks 08 and 11).
+# Upper-clothes rule the picture. The empty and the tiny bars are a warning. Hats, sunglasses, coats, dresses and socks are
+# rare in the studio, gloves, scarves and jumpsuits never come, and its camera seldom sees a foot. What was learned here
+# has hardly met those labels. Networks seldom take all 20 anyway: VITON-HD joins them to 13 groups and these to 7
+# (`labels.GROUPS_13`, `GROUPS_7`; notebooks 08 and 11).
 #
 # ### pose and hands
 #
@@ -388,14 +401,42 @@ show_plot(figure, alt="A person with numbered joints, white where seen and orang
 # coordinates on the part's surface. Under clothes it follows the body. On the disk VITON-HD has a *coloured JPEG* of the
 # parts, and you know by now what that means. Parts can't be read back from it exactly, u and v not at all. So a sample
 # read from VITON-HD has `densepose = None`, and not a guess. The studio also writes the exact numbers, in
-# `densepose-iuv`.
+# `densepose-iuv`. (**IUV** is the customary name: I for the part's index, then U and V.) Let's see what the JPEG costs, and
+# what u and v are good for: equal u and v on one part is the same spot of the skin, whoever it is and however they stand.
+# So we can look up the colours of *this* picture at the same spots of the *new pose*, with no warp at all.
+
+# %%
+folder, name = people.source.folder, sample.name
+exact = np.asarray(Image.open(folder / "densepose-iuv" / f"{name}.png"))[..., 0]
+in_colours = np.asarray(Image.open(folder / "image-densepose" / f"{name}.jpg")).reshape(-1, 3)
+guessed = cKDTree(DENSEPOSE_PALETTE).query(in_colours)[1].reshape(exact.shape)
+measured["iuv_wrong_jpeg"] = (guessed != exact).mean()
+print(
+    f"parts from the JPEG: {measured['iuv_wrong_jpeg']:.2%} of the pixels wrong; from the PNG: none, and u and v as well"
+)
+source_iuv, target_iuv = (one.densepose.permute(1, 2, 0).numpy() * (100, 1, 1) for one in (sample, again))  # part x 100
+dressed = source_iuv[..., 0] > 0
+distance, spot = cKDTree(source_iuv[dressed]).query(target_iuv)
+moved = to_01(sample.person).permute(1, 2, 0).numpy()[dressed][spot]
+moved[(distance > 0.05) | (target_iuv[..., 0] == 0)] = 1
+pictures = [to_01(sample.person), moved, to_01(again.person)]
+titles = ["this picture", "moved by part, u and v", "the new pose"]
+show_images(
+    pictures, titles, alt="A person; their colours carried to another pose, holes in white; the person in that pose."
+)
+
+# %% [markdown]
+# It works surprisingly far. White is what the first picture doesn't show. But a garment isn't skin: it hangs, slides and
+# folds, so a print that is carried along by the body under it lands near its place and not in it (look at hems and loose
+# sleeves). Systems of the DensePose family start from such a transfer and repair it by a network.
 #
 # ### garment and truth
 #
 # The garment as the shop shows it, front and back, with a mask for each. Public sets have the front only; MV-VTON's has
-# both. `truth.hidden` marks where the worn top goes on behind something: fingers, or the neck, which is before the back of
-# the collar. `truth.flow` tells for each pixel of the worn top where the shop's picture shows the same bit of cloth.
-# Follow five pixels by eye:
+# both. `truth.hidden` marks where the worn top goes on behind something: fingers, hair, or the neck, which is before the
+# back of the collar. `truth.flow` tells for each pixel of the worn top where the shop's front picture shows the same bit of
+# cloth; `flow_back` does so for the back picture. Most cloth shows in one of the two only; a rim at collar, hem or shoulder
+# may show in both. Follow five pixels by eye:
 
 # %%
 known = flow.isfinite().all(0).nonzero()  # (N, 2): y and x in the photograph, row by row
@@ -409,7 +450,30 @@ for letter, (y, x) in zip("ABCDE", chosen.tolist()):
         axis.text(*place, letter, ha="center", va="center", fontsize=8, bbox={"facecolor": "white", "pad": 1})
     print(f"{letter}: pixel ({x}, {y}) shows what the shop shows at ({flow[0, y, x]:.2f}, {flow[1, y, x]:.2f})")
 show_plot(figure, alt="Letters A to E on a worn top and at the same bits of cloth on the top in the shop.")
-measured["flow_known"] = flow.isfinite().all(0).sum() / (sample.parse == LIP_INDEX["upper-clothes"]).sum()
+top_pixels = torch.isin(sample.parse, torch.tensor(TOP_LABELS))
+in_front, in_back = (each.isfinite().all(0) for each in (flow, truth.flow_back))
+measured |= {
+    "flow_known": in_front.sum() / top_pixels.sum(),
+    "flow_both": (in_front & in_back).sum() / top_pixels.sum(),
+}
+print(
+    f"of the worn top: {in_front.sum() / top_pixels.sum():.1%} shows in front, {in_back.sum() / top_pixels.sum():.1%} behind"
+)
+
+# %% [markdown]
+# `truth.depth` is the distance of what is seen, in metres along the camera's view. With the camera's field of view it
+# turns the picture into a relief, and one can walk round it. We don't need the field of view to see that it is right:
+# here is one row of the picture, at the height of the wrists, as seen from above.
+
+# %%
+at = int(sample.pose[[4, 7], 1].mean().clamp(0, settings.size[0] - 1))  # joints 4 and 7 are the wrists
+figure, axis = course.new_figure(size=(6.5, 2.6))
+for label in sample.parse[at].unique().tolist()[1:]:
+    x, colour = (sample.parse[at] == label).nonzero().flatten(), np.divide(LIP_PALETTE[label], 255)
+    axis.plot(x, -truth.depth[at, x], ".", color=colour, label=LIP[label])
+axis.set(xlabel="x, pixels", ylabel="minus depth, metres", title=f"row {at}, seen from above: the camera is at the top")
+axis.legend(fontsize=7)
+show_figure(figure, alt="Dots along one row: the trunk as an arc, arms and hands as steps before or beside it.")
 
 # %% [markdown]
 # ## 3 Resizing: everything together
@@ -545,12 +609,11 @@ show_images([colour_parse(nearest), colour_parse(mixed), foreign], titles, alt=a
 side = raw.image.shape[1]
 pose = raw.pose * (raw.pose[:, 1:2] < side)  # joints that are cut off become missing ones
 square = RawSample(name=raw.name, garment_name="", image=raw.image[:side], parse=raw.parse[:side], pose=pose)
-padded = sample_from_raw(square, settings.size)
-squashed = np.asarray(Image.fromarray(square.image).resize(settings.size[::-1]))
-print(f"padding (left, top, right, bottom): {padded.padding}")
-pictures = [square.image, course.draw_pose(to_01(padded.person), padded.pose), colour_parse(padded.parse), squashed]
+padded, squashed = sample_from_raw(square, settings.size), Image.fromarray(square.image).resize(settings.size[::-1])
+rows = [square.image, course.draw_pose(to_01(padded.person), padded.pose), colour_parse(padded.parse)]
+titles = ["a square photograph", f"padded: {padded.padding}", "its parse", "squashed"]
 alt = "A square photograph; the same with borders above and below; its parse; a thin person."
-show_images(pictures, ["a square photograph", "padded", "its parse", "squashed"], height=200, alt=alt)
+show_images([*rows, np.asarray(squashed)], titles, height=200, alt=alt)
 
 # %% [markdown]
 # For their height, the squashed person has lost a quarter of their width. A network that draws *people* sees a slim build
@@ -685,7 +748,7 @@ show_images(pictures, list(mirrors), alt=alt)
 # the camera; in sets with people seen from behind it can't either. A network that trains on such pictures learns that
 # left and right are a coin toss.
 #
-# `vtonlib.data.mirror` also turns the flow, the hands and the unpaired truth. Two things it refuses to fake: the
+# `vtonlib.data.mirror` also turns the flows, the hands, the depth and both other pictures. Two things it refuses to fake: the
 # skeleton, whose colours tell left from right (draw it anew), and DensePose, whose parts have no mirror images; both
 # become `None`.
 #
@@ -719,7 +782,8 @@ print(f"read as: {source.layout} ({source.variant}), recipe {source.recipe['reci
 # | `cloth-mask` | 4 | grey JPEG, cut at 128 |
 # | `image-parse-agnostic-v3.2`, `agnostic-v3.2`, `agnostic-mask` | 5, 6 | drawn from 1 and 2 (05) |
 # | `cloth-back`, `cloth-back-mask` | 4 | studio only |
-# | `flow`, `truth-hidden`, `truth-unpaired...` | | studio only: the truth |
+# | `flow`, `flow-back`, `truth-hidden`, `truth-depth` | | studio only: the truth, lossless PNG |
+# | `truth-unpaired...`, `truth-new-pose...` | | studio only: two more pictures, each with annotations |
 # | `samples` | | studio only: what was drawn, one JSON a person |
 #
 # Names tie it together: one stem for a person, the same stem with an ending in some folders, and for a garment the stem
@@ -756,6 +820,9 @@ print(f"{int(past_the_edge.any(1).sum())} of 25 joints lie outside the picture; 
 #
 # A coordinate of 95.3 becomes 6131 and comes back as 95.297. In general the error is at most half a step, 1/128 pixel.
 #
+# Depth is stored in the same spirit: 16 bits of grey, 5,000 steps a metre, 0 where nobody is. (The factor is that of the
+# public RGB-D sets.) One step is a fifth of a millimetre.
+#
 # ### Two releases, one reader
 #
 # VITON-HD came out twice: a *demo* (test pictures only) and the *full* set. They name some folders differently, and the
@@ -768,6 +835,8 @@ upper, lower = np.split(two_storeys, 2)  # x, y
 read = (np.stack([upper, lower], axis=-1) - 32) / 64
 read[upper == 0] = np.nan
 compare("flow, by hand", read, raw.flow)
+steps = np.asarray(Image.open(people.source.folder / "truth-depth" / f"{sample.name}.png"))
+compare("depth, by hand", steps / 5000, raw.depth, atol=1e-6)
 print(f"{two_storeys.shape} holds a flow of {read.shape}")
 
 # %%
@@ -839,18 +908,20 @@ def thumbnails(dataset):
 
 
 (seen, seen_tops), (asked, true_tops) = thumbnails(train), thumbnails(people)
+remembered = []
 for share in (0, 0.25, 0.5, 1):
     leaked = round(share * len(asked))
     memory, answers = np.concatenate([seen, asked[:leaked]]), np.concatenate([seen_tops, true_tops[:leaked]])
     given = answers[cKDTree(memory).query(asked)[1]]
     iou = (given & true_tops).sum((1, 2)) / (given | true_tops).sum((1, 2))
     measured[f"memory_iou_{round(100 * share)}"] = iou.mean()
+    remembered.append(iou)  # one number a person
     print(f"{share:4.0%} of the test people leaked: IoU of the top {iou.mean():.3f}")
 
 # %% [markdown]
 # (**IoU**, intersection over union: pixels in both masks divided by pixels in either.) The more leaks, the better the
 # "parser", up to perfection. It has learned nothing in between. And look at the first line: knowing *only* other people,
-# it does quite well, because everybody stands in the middle of the picture. Keep that number in mind when a real parser
+# it already reaches about one half, because everybody stands in the middle of the picture. Keep that number in mind when a real parser
 # reports its score.
 #
 # ## 6 Public data sets
@@ -888,11 +959,108 @@ print("layouts that open_dataset recognises:", ", ".join(LAYOUTS))
 #   So a network can be asked for B, given A: MG-VTON's any-pose try-on (10). DeepFashion is its second test bed.
 # - **MVG** adds the back, and with it the question which side of the garment a view needs (13).
 #
-# What `open_dataset` reads *now* is VITON-HD in both releases, and the studio's set, which has the same form. Readers for
-# VITON, MPV and MVG come with the notebooks that need them.
-#
 # Size isn't coverage. The first two show women, standing, in tops, in the light of one photo studio. A table of results
 # on 2,032 such pairs is a statement about them.
+#
+# ### Three layouts side by side
+#
+# `open_dataset` reads VITON-HD in both releases, MPV and MVG, and finds out by itself which one a folder is. We needn't
+# ask anybody for files to try this: the studio writes all three. Eight people each, in small pictures: one picture a
+# person (we have that), three poses, or five views.
+
+# %%
+from vtonlib.studio import Studio
+
+roots = {"viton-hd": root} | {name: root.with_name(f"{root.name}-{name}") for name in ("mpv", "mvg")}
+for name, folder in roots.items():
+    if name != "viton-hd":
+        Studio(seed=settings.seed).write(folder, people=8, size=(128, 96), layout=name, progress=False)
+    about, found = json.loads((folder / "studio.json").read_text()), open_dataset(folder).source.layout
+    print(f"{name:9s} {about['people']} people, {about['photographs']} photographs; read as {found}")
+
+# %% [markdown]
+# The same three things are in each (a photograph, its annotations, the garment's pictures), and yet no reader of one can
+# read another. VITON-HD has a folder a *kind* of file. MPV has a folder a *person*, with photographs and garment side by
+# side, told apart by their names only. MVG has a folder a *question*: the three files in `000003_2` are, in the order of
+# their names, the person from the front, from the wanted side, and from behind.
+#
+# Who belongs to whom stands in text files in the first two, and in the names of the folders in the third:
+
+# %%
+lists = ("test_pairs.txt", "all_poseA_poseB_clothes.txt", "unpaired.txt")
+for (name, folder), text in zip(roots.items(), lists):
+    print(f"{name}, {text}:\n  " + (folder / text).read_text().splitlines()[-1].replace("\t", "\n  "))
+print("\nof one person of mpv:")
+print(*sorted(path.name for path in (roots["mpv"] / "all" / "000003").iterdir()), sep="\n")
+views = sorted((roots["mvg"] / "test" / "image-wo-bg").glob("000003_*"))
+print("\nof one person of mvg:", *(f"{view.name}: {sorted(file.name for file in view.iterdir())}" for view in views))
+
+# %% [markdown]
+# ### MPV: a triplet
+#
+# A line of MPV's list is a **triplet**: a picture in pose A, a picture in pose B, a garment. It asks: *given A and the
+# garment, draw B*. So in the sample, the picture in pose B is `truth.new_pose`, and B's joints are part of the question.
+# In unpaired triplets the garment is another person's, and only a studio has the answer. From left to right: the
+# question (A, the joints of B, the garment), and the answer.
+
+# %%
+triplets = {pairing: open_dataset(roots["mpv"], pairing=pairing, size=(128, 96)) for pairing in ("paired", "unpaired")}
+rows = []
+for one in (triplets["paired"][0], triplets["unpaired"][0]):
+    goal = one.truth.new_pose
+    joints = goal if goal.pose is not None else triplets["paired"][0].truth.new_pose
+    rows.append(
+        [
+            to_01(one.person),
+            course.draw_pose(torch.ones(3, 128, 96), joints.pose),
+            to_01(one.garment.image),
+            to_01(goal.person),
+        ]
+    )
+titles = ["pose A", "joints of pose B", "garment", "the answer: pose B"]
+alt = "Two rows: a person, a skeleton in another pose, a top, the person in that pose; below with another person's top."
+show_images(rows, titles, row_titles=["paired", "unpaired"], height=160, alt=alt)
+print(*triplets["paired"].pairs[0], sep="\n")
+
+# %% [markdown]
+# In both rows the skeleton is the same. Three poses make three triplets a person here (A to B, B to C, C to A); MPV's own
+# 62,780 come from pictures that show a person two to many times.
+#
+# ### MVG: five views
+#
+# A sample of MVG is a view of a person with both sides of the garment. The studio's people stand still while camera and
+# lamps go round. Below the photographs: where the worn top shows in the shop's *front* picture (orange), and where in
+# its *back* picture (blue).
+
+# %%
+round_about = open_dataset(roots["mvg"], size=(128, 96))
+five, coloured = [round_about[index] for index in range(5)], []
+for one in five:
+    front, behind = (each.isfinite().all(0) for each in (one.truth.flow, one.truth.flow_back))
+    coloured.append(overlay(overlay(to_01(one.person), front), behind, colour="blue"))
+rows = [[to_01(one.person) for one in five] + [to_01(five[0].garment.image)], coloured + [to_01(five[0].garment.back)]]
+alt = "A person from five sides, front to back; below, orange where the front of the top shows and blue for its back."
+show_images(rows, ["0 degrees", "45", "90", "135", "180", "in the shop"], height=125, alt=alt)
+
+# %%
+known = []
+for split in ("train", "test"):
+    everybody = open_dataset(roots["mvg"], split=split, size=(128, 96))
+    for one in (everybody[index] for index in range(len(everybody))):
+        whole = torch.isin(one.parse, torch.tensor(TOP_LABELS)).sum()
+        known.append([float(each.isfinite().all(0).sum() / whole) for each in (one.truth.flow, one.truth.flow_back)])
+in_front, behind = np.reshape(known, (-1, 5, 2)).mean(0).T  # by view
+for angle, *shares in zip((0, 45, 90, 135, 180), in_front, behind):
+    print(
+        f"{angle:3d} degrees: {shares[0]:4.0%} of the worn top shows in the front picture, {shares[1]:4.0%} in the back one"
+    )
+measured |= {"front_from_0": in_front[0], "front_from_180": in_front[4], "back_from_180": behind[4]}
+
+# %% [markdown]
+# From behind, a front picture helps with next to nothing, and no network can copy what it doesn't see. In the views between,
+# each picture has its part. This is MV-VTON's whole point, *view-adaptive selection* (13): it chooses by the angle which
+# of the two garment pictures to look at, while most systems in this course are given one. In this table a method that
+# knows the front only can be right about at most the first column.
 #
 # ## 7 How the studio makes a picture
 #
@@ -906,54 +1074,51 @@ print("layouts that open_dataset recognises:", ", ".join(LAYOUTS))
 # ### Draws
 #
 # Everything random is drawn first, as plain values. The generator is seeded with (seed, number of the person, purpose,
-# attempt), so each sample hangs on nothing that was computed before it. Our test person again:
+# attempt), so each sample hangs on nothing that was computed before it. `staged` repeats the studio's own steps for our
+# person: draw, pose, dress, look for defects, and where there is one, draw the pose again. What it returns hasn't been
+# photographed yet.
 
 # %%
 from vtonlib.studio import body, session
 from vtonlib.studio import people as casting
 
-row, index = drawn[sample.name], int(sample.name[:6])
-attempt = len(row["rejected"].split())
-
-
-def stream(purpose):
-    return session.stream(settings.seed, index, purpose, attempt)
-
-
-identity = casting.draw_identity(stream(session.PERSON))
-outfit = casting.draw_outfit(stream(session.OUTFIT), identity.female)
-staging = casting.draw_staging(stream(session.STAGING))
-top = session.top_of(settings.seed, index, session.texture_detail(settings.size))
-print(f"person {index}, attempt {attempt + 1}: skin tone {identity.tone:.2f} of 0..6, hair {identity.hair_style}")
-print(f"pose {staging.pose}, turned by {staging.yaw:.1f} degrees; below: {outfit.bottom.name}")
-print(f"top: {top.design.cut.name} in {top.design.fabric}; the manifest says {row['cut']} in {row['fabric']}")
+index, other = int(sample.name[:6]), int(wished.garment.name[:6])
+sitting, _, (top, _), (shown, *_), rejected = session.staged(settings.seed, index, settings.size, other)
+take, model, outfit, photography = shown.takes[0], sitting.model, sitting.outfit, sitting.photography
+identity, staging, design = model.identity, take.staging, top.design
+print(f"{design.cut.name} in {design.fabric}, skin tone {identity.tone:.2f}, pose {staging.pose}; redrawn: {rejected}")
 
 # %% [markdown]
-# ### Body and pose
+# ### A person: body, face, pose
 #
 # The body is a linear model: a mean shape plus 48 directions in which adults differ, in about the sense in which a
 # picture can be a mean plus principal components. Its data is MakeHuman's (CC0). A skeleton of 104 bones bends it: each
 # vertex follows its bones by fixed weights (*linear blend skinning*). We render it in clay, in the seamless suit from
 # which the garments will be cut.
+#
+# Faces work in the same way: a few dozen directions (nose, jaw, lids) make somebody, another dozen (smile, brows, gaze)
+# make a mood.
 
 
 # %%
 from vtonlib.studio.camera import Camera
 from vtonlib.studio.cloth_shader import flat_shader
 from vtonlib.studio.fabric import FABRICS, fabric_textures
+from vtonlib.studio.faces import NEUTRAL, Expression, express, face_pack, shaped
 from vtonlib.studio.mesh import Mesh, Scene, Surface
+from vtonlib.studio.photography import LOOKS, backdrop_for, develop, light_for
 from vtonlib.studio.pose import sample_pose
-from vtonlib.studio.render import passes, render
-from vtonlib.studio.scene import Model
+from vtonlib.studio.render import passes_alone, render
+from vtonlib.studio.scene import Model, dress, pose_model
 
-pack, model = body.body_pack(), Model(identity, session.texture_size(settings.size))
+pack = body.body_pack()
 standing = Camera(eye=(0, -4.2, 0.13), target=(0, 0, 0.13), size=settings.size, fov=29)
 
 
-def clay(vertices):
+def clay(vertices, camera=standing):
     head_and_hands = Mesh(vertices, pack.body_faces, flat_shader((0.72, 0.70, 0.68)), 0)
     suit = Mesh(vertices, body.triangles(pack.tights_quads), flat_shader((0.35, 0.45, 0.60)), 0)
-    return render(Scene((head_and_hands, suit)), standing)
+    return render(Scene((head_and_hands, suit)), camera)
 
 
 def posed(kind):
@@ -967,20 +1132,40 @@ pictures = [clay(body.rest_body(shape).vertices) for shape in bodies]
 pictures += [clay(posed(kind)) for kind in (staging.pose, "walk", "crossed")]
 titles = ["at rest", "lighter", "heavier", "shorter", f"pose: {staging.pose}", "walk", "crossed"]
 alt = "Clay figures: arms spread, lighter, heavier and shorter; then in the person's pose, walking, arms crossed."
-show_images(pictures, titles, height=220, alt=alt)
-print(f"{len(model.rest.vertices)} vertices, {len(pack.bone_names)} bones, poses: {', '.join(casting.POSE_SHARE)}")
+show_images(pictures, titles, height=170, alt=alt)
+print(f"{len(model.rest.vertices)} vertices, {len(pack.bone_names)} bones, {len(casting.POSE_SHARE)} poses")
+
+# %%
+crown = float(model.rest.vertices[pack.head_weight > 0.5, 2].max())
+before_face = Camera(eye=(0, -1.3, crown - 0.11), target=(0, 0, crown - 0.11), size=settings.size, fov=15)
+average = body.rest_body(identity.phenotype)
+moods = {"calm": NEUTRAL, "smiling": Expression(smile=0.9, squint=0.4), "brows up": Expression(brows_up=1.0)}
+others_faces = [casting.draw_identity(np.random.default_rng([7, k])).face for k in (0, 1)]
+pictures = [clay(average.vertices, before_face)] + [
+    clay(shaped(average, face).vertices, before_face) for face in others_faces
+]
+pictures += [clay(express(shaped(average, identity.face), mood).vertices, before_face) for mood in moods.values()]
+titles = ["no face of its own", "one face", "another", *(f"this person, {mood}" for mood in moods)]
+show_images(
+    pictures,
+    titles,
+    height=150,
+    alt="Six clay heads: an average face, two others, and one face calm, smiling, brows up.",
+)
+print(f"{len(face_pack().identity_names)} directions of faces, {len(face_pack().expression_names)} of expressions")
 
 # %% [markdown]
-# ### Cut, cloth, fabric
+# ### A garment: cut, cloth, fabric
 #
 # A **cut** is a function $g$ on the body suit: positive where there is cloth, zero along hem, sleeve ends and neckline,
-# and near these lines about the distance to them in metres. Ten tops are ten such functions. The cloth is clipped along
+# and near these lines about the distance to them in metres. Every top is such a function. The cloth is clipped along
 # $g = 0$, fitted to the posed body with some ease, and **draped**: 18 steps of a small simulation in which edges keep
 # their lengths, gravity pulls and the body pushes back.
 #
-# For the shop, the same cloth is pressed nearly flat. The place of each bit of cloth on this flat piece, (x, z) in
-# metres, is its **fabric coordinate**. The fabric is painted in those coordinates. So one and the same coordinate finds a
-# thread on the person *and* in the shop. Remember this; the true flow will fall out of it.
+# Pressed flat, each bit of cloth has a place (x, z) in metres, its **fabric coordinate**. The fabric is painted in those
+# coordinates. For the shop the garment is shown in a way of its own: flat or on an invisible mannequin, sleeves hanging, a
+# little turned, filling the picture or not, with creases that are *not* those of the worn one. Only the mesh stays the
+# same, triangle by triangle. Remember this; the true flow will fall out of it.
 
 # %%
 shape = top.shape
@@ -1002,15 +1187,60 @@ paint = np.random.default_rng(top.design.seed)
 detail = session.texture_detail(settings.size)  # pixels a metre
 fabric = fabric_textures(top.design.fabric, paint, right - left, highest - lowest, detail)[0]
 shop = top.shop(settings.size)
-titles = [f"g of a {top.design.cut.name}", "fabric, front", "pressed: in-shop picture", "its back", "its mask"]
+way = top.presentation
+print(
+    f"shown {way.style}, sleeves lowered by {way.sleeves:.0f} degrees, turned by {way.turn:.0f}, fitted: {way.fitted}"
+)
+titles = [f"g of a {top.design.cut.name}", "fabric, front", "in-shop picture", "its back", "its mask"]
 alt = "The suit, blue where the cut has cloth, with contour lines; a sheet of fabric; the garment's front, back, mask."
-show_images([in_field, fabric, shop.front, shop.back, shop.mask], titles, height=210, alt=alt)
+show_images([in_field, fabric, shop.front, shop.back, shop.mask], titles, height=170, alt=alt)
+
+# %% tags=["no-proof"]
+from vtonlib.studio.cuts import DRESSES, TOPS
+
+drawings = [fabric_textures(kind, np.random.default_rng([3, k]), 0.3, 0.3, 300)[0] for k, kind in enumerate(FABRICS)]
+alt = "A board of fabric swatches: plain, stripes, checks, denim, knit, lace, furs, tartan, flowers."
+show_images([drawings[k : k + 8] for k in range(0, len(drawings), 8)], height=60, alt=alt)
+print(f"{len(FABRICS)} kinds of fabric: {', '.join(FABRICS)}")
+print(f"{len(TOPS)} tops and {len(DRESSES)} dresses: {', '.join(cut.name for cut in (*TOPS, *DRESSES))}")
 
 # %% [markdown]
-# ### Camera and photograph
+# ### A picture: scene, camera, passes
 #
-# `expose` dresses, poses and drapes, puts the camera up, and hands back a `Take`. The camera is a **pinhole**: a point at
-# depth $Z$ (forward), $X$ to the right and $Y$ up of the axis lands at
+# Dressing puts everything together: skin, top, what is worn below and over it, lashes, teeth, hair, and perhaps glasses
+# or a hat. We render the first mesh alone, then two, and so on.
+
+# %%
+meshes = take.dressed.meshes
+stages = [1, 2, len(meshes) - 1, len(meshes)] if len(meshes) > 3 else list(range(1, len(meshes) + 1))
+light = light_for(photography, -take.view)
+pictures = [render(Scene(meshes[:count]), take.camera, light=light) for count in stages]
+ground = backdrop_for(photography, take.camera, float(take.dressed.scene.vertices[:, 2].min()), take.shadow)
+lit = render(
+    take.dressed.scene,
+    take.camera,
+    light=light,
+    background=ground,
+    noise=0,
+    exposure=photography.exposure,
+    seed=staging.seed,
+)
+pictures += [lit, develop(lit, photography, staging.seed)]
+compare("photograph, step by step", pictures[-1], take.photograph())
+titles = [f"{count} of {len(meshes)} meshes" for count in stages] + ["before its backdrop", "lens and sensor"]
+show_images(
+    pictures,
+    titles,
+    height=160,
+    alt="Head and hands; then a top, the other clothes, hair; before a backdrop, and developed.",
+)
+
+# %% [markdown]
+# The body under the clothes is *missing* where no camera could see it. And the last step matters more than it shows: white
+# balance, blur of the lens, light lost in the corners, grain. A network that has only ever seen perfect pictures is lost on
+# any other.
+#
+# The camera is a **pinhole**: a point at depth $Z$ (forward), $X$ to the right and $Y$ up of the axis lands at
 #
 # $$x = \frac W2 + f\,\frac XZ - \frac12, \qquad y = \frac H2 - f\,\frac YZ - \frac12, \qquad f = \frac{H/2}{\tan(\text{field of view}/2)} ,$$
 #
@@ -1024,7 +1254,6 @@ show_images([in_field, fabric, shop.front, shop.back, shop.mask], titles, height
 # fabric coordinate of whatever is hit. This is why annotations are exact: nobody looks at the picture to find them.
 
 # %%
-take = session.expose(model, top, outfit, staging, settings.size)
 camera, (height, width) = take.camera, settings.size
 X, Y, Z = camera.axes @ (body.body_keypoints(take.dressed.body) - camera.eye).T  # right, up, forward
 f = height / 2 / np.tan(np.deg2rad(camera.fov) / 2)
@@ -1033,39 +1262,42 @@ compare("joints, by the pinhole", by_pinhole, sample.pose[:, :2], atol=2e-3)
 print(f"f = {f:.0f} pixels; the nose is {Z[0]:.2f} m away, at {by_pinhole[0].round(1).tolist()}")
 
 # %%
-seen, on_top = take.passes, (take.passes.parse == LIP_INDEX["upper-clothes"])[..., None]
+seen, own_label = take.passes, take.dressed.top.label[0]
+on_top = (seen.garment & (seen.parse == own_label))[..., None]
 low, high = (edge(np.where(on_top, seen.uv, np.nan), (0, 1)) for edge in (np.nanmin, np.nanmax))
 cloth = np.where(on_top, (seen.uv - low) / (high - low), np.nan)
-near = np.where(seen.mask, seen.depth.max() - seen.depth, 0)
-pictures = [take.photograph(), colour_parse(seen.parse), near / near.max(), (seen.normal + 1) / 2]
+pictures = [take.photograph(), colour_parse(seen.parse), near, (seen.normal + 1) / 2]
 pictures += [np.dstack([cloth, 1 - cloth.mean(-1)]), take.hidden]
 alt = "A photograph; labels; near parts bright; normals as colours; a colour gradient on the top; hidden cloth white."
-show_images(pictures, ["photograph", "label", "nearness", "normal", "fabric coordinate", "hidden"], height=220, alt=alt)
+show_images(pictures, ["photograph", "label", "nearness", "normal", "fabric coordinate", "hidden"], height=175, alt=alt)
 
 # %% [markdown]
 # The normals show the folds of the drape. The fabric coordinate runs smoothly over the top, sleeves and all.
 #
 # ### The truth, by hand
 #
-# *Flow.* Take the fabric coordinate $(u, v)$ of a pixel on the worn top. The shop's camera looks straight ahead with
-# parallel rays, its picture is $2h$ metres high, and its middle is at $(u_0, v_0)$:
+# *Flow.* A pixel on the worn top shows one point of one triangle: three corners, and three weights that say where in
+# between. The same three corners lie somewhere in the shop, so the same mean of *their* places there, $(X, Z)$ in metres, is
+# where the shop has this bit of cloth. Its camera looks straight ahead with parallel rays, its picture is $2h$ metres
+# high, and its middle is at $(X_0, Z_0)$:
 #
-# $$x = \frac W2 + \frac{u - u_0}{h}\,\frac H2 - \frac12, \qquad y = \frac H2 - \frac{v - v_0}{h}\,\frac H2 - \frac12 .$$
+# $$x = \frac W2 + \frac{X - X_0}{h}\,\frac H2 - \frac12, \qquad y = \frac H2 - \frac{Z - Z_0}{h}\,\frac H2 - \frac12 .$$
 #
-# The studio then drops what the shop doesn't show (the back, the inside, what lies under a fold), and that is all. *Hidden*: trace the
-# top alone; where it would be seen and isn't, something is in front.
+# Nothing is matched and nothing estimated, however differently the garment lies. The studio then drops what the shop
+# doesn't show (the other side, the inside, what lies under a fold), and that is all. *Hidden*: look at the top alone; where it
+# would be seen and isn't, something is in front.
 #
 # And is all this the sample on the disk? The second cell asks. It should be, up to what JPEG does to a photograph.
 
 # %%
-h, (u0, _, v0) = shop.camera.half_height, shop.camera.eye
-u, v = seen.uv[..., 0], seen.uv[..., 1]
-place = np.stack([width / 2 + (u - u0) / h * height / 2 - 0.5, height / 2 - (v - v0) / h * height / 2 - 0.5], axis=-1)
-record = take.record(sample.name, sample.name, shop)
+h, (middle_x, _, middle_z) = shop.camera.half_height, shop.camera.eye
+corners = shop.positions[np.where(on_top, seen.corner, 0)]  # (H, W, 3 corners, 3)
+X, _, Z = np.moveaxis((corners * seen.weight[..., None]).sum(2), -1, 0)
+by_hand = np.stack([width + (X - middle_x) / h * height, height - (Z - middle_z) / h * height], axis=-1) / 2 - 0.5
+record, alone = take.record(sample.name, sample.name, shop), passes_alone(take.dressed.scene, camera, seen, 1).mask
 shows = np.isfinite(record.flow)
-compare("flow where it is known", place[shows], record.flow[shows], atol=1e-3)
-alone = passes(take.dressed.top_alone, camera).mask
-compare("hidden", alone & (seen.parse != LIP_INDEX["upper-clothes"]), record.hidden)
+compare("flow where it is known", by_hand[shows], record.flow[shows], atol=2e-3)
+compare("hidden", alone & (seen.parse != own_label), record.hidden)
 
 # %%
 gap = np.abs(record.image.astype(int) - raw.image).mean()
@@ -1079,108 +1311,289 @@ print(f"flow: at most {flow_gap:.4f} pixels apart; half a step of the file is {1
 #
 # ### Your turn at the camera
 #
-# The sliders keep the person, and change pose, cut, fabric and the turn to the camera. Find an angle at which the print
-# has left the picture; find a pose in which it hides behind an arm; try a pose that looks wrong, and see whether the
-# studio's check noticed. (On a page without a running kernel nothing moves; the cell below shows seven positions.)
+# The sliders keep person, light and backdrop, and change weight, height, pose, view and fabric. Find a view at which the
+# print has left the picture; find a pose in which it hides behind an arm; try a pose that looks wrong, and see whether the
+# studio's check noticed. (Height changes proportions only: the photographer frames everybody from crown to thigh. Before
+# the fixed camera of the clay figures it was plain.) On a page without a running kernel nothing moves; the cell below
+# shows two rows of positions.
 
 
 # %% tags=["no-proof"]
-from ipywidgets import IntSlider, interact
+from ipywidgets import FloatSlider, IntSlider, interact
 
-from vtonlib.studio.cuts import TOPS
 from vtonlib.studio.wardrobe import Top
 
-CUT = {cut.name: cut for cut in TOPS}
+
+def shot(
+    weight=identity.phenotype.weight,
+    height=identity.phenotype.height,
+    pose=staging.pose,
+    view=0,
+    fabric=top.design.fabric,
+):
+    shape = replace(identity.phenotype, weight=weight, height=height)
+    somebody = Model(replace(identity, phenotype=shape), session.texture_size(settings.size), model.accessories)
+    worn = dress(
+        somebody,
+        Top(replace(top.design, fabric=fabric), detail),
+        outfit,
+        pose_model(somebody, replace(staging, pose=pose)),
+    )
+    return sitting.expose(worn, replace(staging, pose=pose), photography, view)
 
 
-def shot(pose=staging.pose, cut=top.design.cut.name, fabric=top.design.fabric, turn=0):
-    design = casting.TopDesign(CUT[cut], fabric, top.design.seed)
-    made = Top(design, detail)
-    return session.expose(model, made, outfit, replace(staging, pose=pose, yaw=float(turn)), settings.size)
-
-
-def look(pose, cut, fabric, turn):
-    taken = shot(pose, cut, fabric, turn)
-    alt = f"The person in a {cut} in {fabric}, pose {pose}, turned by {turn} degrees."
+def look(weight, height, pose, view, fabric):
+    taken = shot(weight, height, pose, view, fabric)
+    alt = f"The person in {fabric}, pose {pose}, turned by {view} degrees, and the labels of that picture."
     show_images([taken.photograph(), colour_parse(taken.passes.parse)], ["photograph", "parse"], alt=alt)
     print("defect found:", taken.defects.kind)
 
 
+def share(value, low, high):
+    return FloatSlider(value, min=low, max=high, step=0.05, continuous_update=False)
+
+
 turn = IntSlider(0, -180, 180, 15, continuous_update=False)
-slider = interact(look, pose=list(casting.POSE_SHARE), cut=list(CUT), fabric=list(FABRICS), turn=turn)
+slider = interact(look, weight=share(identity.phenotype.weight, 0.1, 0.95), height=share(identity.phenotype.height, 0.25, 0.85),
+                  pose=list(casting.POSE_SHARE), view=turn, fabric=list(FABRICS))  # fmt: skip
 
 # %% tags=["no-proof"]
-turns = [shot("stand", turn=angle) for angle in (0, 45, 90, 135, 180)]
-changes = [shot("crossed", fabric="plain"), shot("raise", "sweater", "stripes")]
-titles = ["0 degrees", "45", "90", "135", "180", "crossed, plain", "raise, sweater, stripes"]
-alt = "One person turned in five steps from front to back; then with crossed arms, and in a striped sweater."
-show_images([[one.photograph() for one in (*turns, *changes)]], titles, height=200, alt=alt)
-print("defects found:", ", ".join(str(one.defects.kind) for one in (*turns, *changes)))
+positions = {
+    "weight 0.15": shot(weight=0.15), "weight 0.95": shot(weight=0.95), "height 0.3": shot(height=0.3),
+    "height 0.8": shot(height=0.8), "crossed": shot(pose="crossed"), "hand-in-hair": shot(pose="hand-in-hair"),
+    "view 45": shot(view=45), "view 90": shot(view=90), "view 135": shot(view=135), "view 180": shot(view=180),
+    "tartan": shot(fabric="tartan"), "leopard": shot(fabric="leopard"),
+}  # fmt: skip
+rows = [[one.photograph() for one in list(positions.values())[start : start + 6]] for start in (0, 6)]
+alt = (
+    "A person light and heavy, short and tall, arms crossed, hand in the hair; from four sides; in tartan, in leopard."
+)
+show_images(rows, height=115, alt=alt)
+for start in (0, 6):
+    print(
+        ", ".join(
+            f"{name} ({one.defects.kind or 'no defect'})" for name, one in list(positions.items())[start : start + 6]
+        )
+    )
 
 # %% [markdown]
-# The scene turns as far as you like. The *data sets* don't, so far: each person is written once, at most 30 degrees from
-# the front. Several poses and views of one person are to follow, in the layouts of MPV and MVG.
+# ### Two looks
 #
-# ### What the truth buys
+# A photographer can be drawn, too. `look="studio"` is a catalogue: soft light, paper behind, a level camera, from the crown to
+# about mid-thigh. `look="wild"` is a photograph that anybody may take anywhere: rooms and streets, hard or coloured light, a
+# camera held high or low, far too close or showing the shoes, noise, blur, JPEG. Persons and tops are the same, one below
+# the other; hats and glasses are worn more often outside.
+
+
+# %% tags=["no-proof"]
+def first_take(number, style):
+    """Person `number` in their own top, in the first pose without a defect."""
+    somebody = session.Sitting.draw(settings.seed, number, settings.size, style)
+    return somebody.stage(0, [session.top_of(settings.seed, number, detail)], [])[0][0].photograph()
+
+
+alt = "Six people twice: before plain paper in soft light; in rooms and streets, darker, tinted, from other distances."
+show_images([[first_take(k, style) for k in range(6)] for style in LOOKS], row_titles=LOOKS, height=120, alt=alt)
+
+# %% [markdown]
+# Which one should a network learn from? From what it will meet. The public sets of section 6 are catalogues, so for their
+# numbers the studio look is the right kind; a parser or a pose network that is to work on *your* photograph (15) had better
+# see the wild. The annotations don't change with the look: they come from the geometry, and that doesn't know what time of
+# day it is.
+#
+# ## 8 What ground truth buys
 #
 # | only a renderer knows | so the course can ask |
 # |---|---|
-# | `flow` | how far is a warp from the *right* warp, in pixels (06) |
+# | `flow`, `flow_back` | how far is a warp from the *right* warp, in pixels (06) |
 # | `hidden` | how much cloth no warp can see; a fair mask for all scores (06, 07) |
 # | `unpaired` | is the try-on *right*, and not merely plausible (00, 07, 14) |
-# | exact labels, joints, parts | what do errors of a parser or a pose network cost (02 to 05) |
+# | `new_pose` | is the picture in another pose right (08 to 10) |
+# | exact labels, joints, parts, depth | what do errors of a parser or a pose network cost (02 to 05) |
+# | the manifest | *for whom* does a method fail |
 #
-# ## 8 Who is in the data
+# ### The right warp isn't the right picture
+#
+# Take the shop's picture along the true flow, and paste it. This is the best that any *warp* can do. Is it the photograph? We
+# do it twice: in the paired case, where everybody can compare, and in the unpaired one, where only a renderer can.
+
+
+# %%
+from vtonlib.warp import warp_by_flow
+
+
+def exact_warp(person, garment, true_flow):
+    """The person with the garment pasted by the true flow, in [0, 1], and where: (3, H, W), (H, W) bool."""
+    warped = warp_by_flow(garment.image[None], true_flow[None])[0]
+    return torch.where(true_flow.isfinite().all(0), to_01(warped), to_01(person)), true_flow.isfinite().all(0)
+
+
+rows = []
+for case, one in (("warp_gap", sample), ("warp_gap_unpaired", wished)):
+    pasted, where = exact_warp(sample.person, one.garment, one.truth.flow)
+    gap = (pasted - to_01(one.person)).abs().mean(0)
+    measured[case] = gap[where].mean()
+    rows.append([to_01(one.garment.image), pasted, to_01(one.person), (3 * gap * where).clamp(0, 1)])
+    print(f"{case:18s} mean difference where the cloth is pasted: {measured[case]:.3f} of 1")
+titles = ["in the shop", "pasted by the true flow", "the truth", "difference, x 3"]
+alt = (
+    "Twice: a top in the shop, the same pasted on the person, the true photograph, and folds and shading as difference."
+)
+show_images(rows, titles, row_titles=["paired", "unpaired"], height=145, alt=alt)
+
+# %% [markdown]
+# Every thread is where it belongs, and the picture is still not right: the folds' shading is missing, the light is the
+# shop's, and where the shop shows nothing the old top looks out (unpaired, second picture). That remainder is not the
+# warp's fault. So the course scores warps by *pixels of flow* and pictures by *colours*, and doesn't blame one for the other.
+#
+# The lower row is the experiment that photographs don't allow: the person whom nobody has photographed in this top,
+# compared pixel by pixel.
+#
+# ### For whom?
+#
+# A mean hides people. `manifest.csv` has, for every photograph, all that was drawn, so each result can be broken down. We
+# have a result at hand: the IoU of the parser that only remembers (section 5, without a leak), one number for each test
+# person. Black bars are two standard errors; if two of them overlap widely, there is nothing to tell.
+
+# %%
+about = [drawn[person] for person, _ in people.pairs]
+questions = {
+    "turn": ("small", "large", [abs(float(one["yaw"])) < 8 for one in about]),
+    "arms": (
+        "hanging",
+        "moved",
+        [one["pose"] in ("stand", "walk", "wide", "stride", "slouch", "lean", "twist") for one in about],
+    ),
+    "skin": ("lighter", "darker", [float(one["skin_tone"]) < 2.5 for one in about]),
+    "weight": ("below 0.5", "above", [float(one["weight"]) < 0.5 for one in about]),
+    "sleeves": ("short", "long", [float(one["sleeve"]) < 1.2 for one in about]),
+    "hem": ("tucked", "out", [one["tucked"] == "True" for one in about]),
+}
+figure, axis = course.new_figure(size=(9, 2.8))
+for place, (yes, no, chosen) in enumerate(questions.values()):
+    for offset, name, group in ((-0.2, yes, np.array(chosen)), (0.2, no, ~np.array(chosen))):
+        values = remembered[0][group]
+        error = 2 * values.std() / max(len(values), 1) ** 0.5 if len(values) else 0
+        axis.bar(
+            place + offset, values.mean() if len(values) else 0, 0.38, yerr=error, color="C0" if offset < 0 else "C1"
+        )
+        axis.text(place + offset, 0.04, f"{name}\n{len(values)}", ha="center", fontsize=7, color="white")
+axis.set(xticks=range(len(questions)), ylabel="IoU of the top", ylim=(0, 1))
+axis.set_xticklabels(list(questions))
+show_figure(
+    figure, alt="Pairs of bars, the memoriser's IoU for small and large turns, hanging and moved arms, and so on."
+)
+
+# %% [markdown]
+# How many people are in a bar matters as much as its height. Two groups of thirty can tell a difference of a tenth and no
+# less, and the more questions one asks, the surer one of them looks striking by chance. So ask few, and ask before you look.
+#
+# ### Is it true, though?
+#
+# Truth that comes out of a program is as true as the program. So a data set should be checked *as files*, by somebody who
+# doesn't trust the writer, annotation against annotation: seen joints lie on the right part of the body and on its label,
+# labels agree with DensePose and depth, the flow leads onto the garment and turns nothing over. A person is also made
+# again from the seed, and all bytes compared. `python -m vtonlib studio --check FOLDER` does it; we do it for the three
+# poses.
+
+# %%
+from vtonlib.studio.selfcheck import check_data_set
+
+checked = check_data_set(roots["mpv"], again=1)
+print(checked.table())
+measured["check_failures"] = len(checked.failures)
+
+# %% [markdown]
+# A check that has never failed proves nothing. So we do to one person of a copy what a careless mirror does (section 4):
+# the labels of one picture are flipped and not renamed. And we take the flow of another picture and shift it by three
+# pixels.
+
+# %%
+with tempfile.TemporaryDirectory() as folder:
+    copy = Path(shutil.copytree(roots["mvg"], Path(folder, "copy")))
+    first, second = copy / "test" / "parse" / "000003_0.png", copy / "test" / "flow" / "000003_1.png"
+    first.write_bytes(files.encode_png(np.asarray(Image.open(first))[:, ::-1].copy(), LIP_PALETTE))
+    stored = np.asarray(Image.open(second))
+    second.write_bytes(files.encode_png(np.where(stored > 0, np.roll(stored, 3, axis=1), 0).astype(stored.dtype)))
+    broken = check_data_set(copy, again=0)
+print(*broken.failures, sep="\n")
+measured["check_found"] = len(broken.failures)
+
+# %% [markdown]
+# All alarms are about the first picture, `000003_0`. The shifted flow of `000003_1` raised none: it still leads from cloth to
+# cloth, turns nothing over, and contradicts no other file. Only making the person again gives it away (`again=8` instead of
+# 0: bytes differ, and the flow no longer leads to the same fabric). Who has files only, as with every public set, can't know.
+#
+# ## 9 Who is in the data
 #
 # Counting is the cheapest check of a data set, and the most neglected. All people, both splits, from the manifest.
 # The black marks say what was *meant*: the share that each pose was given, two standard deviations to either side.
 
 # %%
-rows = list(drawn.values())
-kept, n = Counter(row["pose"] for row in rows), len(rows)
-meant = np.array(list(casting.POSE_SHARE.values()))
-figure, axes = course.new_figure(2, 2, size=(9.5, 5.2))
-axes[0, 0].bar(list(casting.POSE_SHARE), [kept[name] for name in casting.POSE_SHARE])
-axes[0, 0].errorbar(range(9), n * meant, 2 * np.sqrt(n * meant * (1 - meant)), fmt="o", color="black", capsize=3)
-axes[0, 1].barh(*zip(*sorted(Counter(row["cut"] for row in rows).items())))
-axes[1, 0].hist([float(row["skin_tone"]) for row in rows], bins=12, range=(0, 6))
-axes[1, 1].hist([float(row["yaw"]) for row in rows], bins=12, range=(-30, 30))
-for axis, title in zip(axes.flat, ("pose", "cut", "skin tone: 0 lightest, 6 darkest", "turn to the camera, degrees")):
-    axis.set_title(title)
-axes[0, 0].tick_params(axis="x", rotation=45)
-show_figure(figure, alt="Poses beside what was meant, crossed arms far too rare; ten cuts; skin tones; turns.")
+everybody = list(drawn.values())
+n, kept = len(everybody), Counter(one["pose"] for one in everybody)
+meant, names = np.array(list(casting.POSE_SHARE.values())), list(casting.POSE_SHARE)
+figure, axes = course.new_figure(2, 1, size=(9.5, 5.0))
+axes[0].bar(names, [kept[name] for name in names])
+axes[0].errorbar(
+    range(len(names)), n * meant, 2 * np.sqrt(n * meant * (1 - meant)), fmt="o", color="black", markersize=3
+)
+worn = Counter(one["fabric"] for one in everybody)
+axes[1].bar(FABRICS, [worn[name] for name in FABRICS], color="C1")
+for axis, title in zip(axes, ("pose", "fabric")):
+    axis.set(title=title, ylabel="people")
+    axis.tick_params(axis="x", rotation=90)
+show_figure(figure, alt="Two rows of bars: people in each pose beside what was meant, and in each of the fabrics.")
 
 # %%
-refused = Counter(tuple(word.split(":")) for row in rows for word in row["rejected"].split())
-print("drawn again because of:", ", ".join(f"{pose} ({why}) {count}" for (pose, why), count in refused.most_common(6)))
-dark = np.mean([float(row["skin_tone"]) > 3 for row in rows])
-measured |= {"women": np.mean([row["female"] == "True" for row in rows]), "darker_than_3": dark}
+columns = {"skin_tone": (0, 6), "weight": (0, 1), "height": (0, 1), "age": (0.6, 0.95), "yaw": (-30, 30)}
+figure, axes = course.new_figure(1, 5, size=(11, 2.4))
+for axis, (column, span) in zip(axes, columns.items()):
+    axis.hist([float(one[column]) for one in everybody], bins=12, range=span)
+    axis.set_title(column)
+show_figure(figure, alt="Histograms of skin tone, body weight, height, age and turn to the camera.")
+measured["darker_than_3"] = np.mean([float(one["skin_tone"]) > 3 for one in everybody])
+measured["women"] = np.mean([one["female"] == "True" for one in everybody])
+
+# %%
+records = [json.loads(file.read_text()) for file in sorted((root / "samples").glob("*.json"))]
+refused = Counter(entry for record in records for entry in record["rejected"])
+print("drawn again because of:", ", ".join(f"{entry} {count}" for entry, count in refused.most_common(8)))
 measured |= {"crossed": kept["crossed"] / n, "redrawn": sum(refused.values()) / n}
-print(f"{measured['women']:.0%} women, {dark:.0%} darker than 3, crossed arms {measured['crossed']:.1%} of {n}")
+print(f"{sum(refused.values())} poses refused for {n} people; crossed arms: {measured['crossed']:.1%} of them")
 
 # %% [markdown]
 # Two things to read off.
 #
 # **A check is a choice.** The studio looks at its own pictures for three defects: a hole in the top, something poking
-# through it, a limb cut by cloth. Where it finds one, person and pose are drawn anew. That keeps bad pictures out, and
-# tilts the set. Arms that touch the body or each other fail most often, so crossed arms are far rarer than was meant, and
-# the easy poses get their places. Whatever a network is worst at, this data set has too little of. (Every cleaned data
-# set has this property. Few publish what was cleaned away.)
+# through it, a limb cut by cloth. Where it finds one, the pose is drawn anew. That keeps bad pictures out, and tilts the
+# set: which poses and wide garments fail most often you see in the list, and the easy ones get their places. Whatever a
+# renderer is worst at, its data set has too little of. (Every cleaned data set has this property. Few publish what was
+# cleaned away. Here it is counted in `studio.json` and listed in `samples`.)
 #
 # **A draw is an opinion.** Skin tones cover the whole range, though not evenly, as they follow a random mixture of three
 # ancestries. There are more women than men, hair styles are drawn from two lists, and skirts from one. So everybody
-# presents as one of two types. Ten cuts, nine poses, adults only.
+# presents as one of two types. Adults only.
 #
 # ### What the studio can't stand for
 #
-# [00](00_welcome.ipynb) lists what is missing in the pictures: photographic skin and cloth, jackets, bags, headscarves,
-# wheelchairs, furnished rooms. For this notebook's subject, add what is missing in the *annotations*: their errors. No
-# parse here has a ragged border, no pose has left and right exchanged, no confidence is in doubt. A system trained on
-# exact inputs has never met a wrong one, and real ones are wrong every day. We break them on purpose throughout the
-# course; that is a substitute and not the same.
+# A data set should say so itself. Its **data card** (`vtonlib/studio/DATA_CARD.md`) tells how it was made, what is drawn how
+# often, which defects are known, and the licence of every ingredient. One section of it:
+
+# %%
+from vtonlib.studio.card import card_text
+
+card = card_text()
+print(card.split("## What it can't stand for")[1].split("## ")[0].strip())
+
+# %% [markdown]
+# For this notebook's subject, add what is missing in the *annotations*: their errors. No parse here has a ragged border, no
+# pose has left and right exchanged, no confidence is in doubt. A system trained on exact inputs has never met a wrong
+# one, and real ones are wrong every day. We break them on purpose throughout the course; that is a substitute and not the
+# same.
 #
-# One picture a person, as we saw, and a camera that always hangs at the same place before the face. A number measured here says
-# which of two methods does better *on this*, and why. It doesn't say what you will see on your own photograph (15).
+# A number measured here says which of two methods does better *on this*, and why. It doesn't say what you will see on your
+# own photograph (15).
 #
 # ## Numbers against their bands
 
@@ -1201,10 +1614,13 @@ check_bands("01", measured, profile=PROFILE)
 # - Train and test share no person and no garment, by content. A parser that only remembers looks good in direct
 #   proportion to the leak.
 # - Public sets come with terms. VITON is withdrawn, VITON-HD is non-commercial, MPV, DeepFashion and MVG are asked for.
+#   A layout is a question: VITON-HD asks for the garment, MPV for another pose, MVG for another view.
 # - In the studio one geometry makes the picture and its truth. Two integers give a sample, and what it shows was somebody's
 #   choice.
+# - The right warp is not yet the right picture. Truth allows one to say which part of an error is whose, and for whom a
+#   method fails; a check that can fail keeps it honest.
 #
-# Next: 02, pose, where joints become maps that a network can read. If you are in a hurry:
+# Next: [02, pose](02_pose.ipynb), where joints become maps that a network can read. If you are in a hurry:
 # [05, person representations](05_person_representations.ipynb).
 #
 # ## Going further
@@ -1213,7 +1629,9 @@ check_bands("01", measured, profile=PROFILE)
 #   Which fields will be `None`?
 # - Find a mirror check that notices the last mistake of section 4 without looking at shoulders. (Faces? Chest pockets?)
 # - Plot the memoriser's IoU by pose. For which pose is remembering other people worth least?
-# - Draw a person with `Phenotype` values of your own, and a cut that isn't among the ten.
+# - Draw a person with `Phenotype` values of your own, and a cut that isn't in the list.
+# - Write a small set with `look="wild"` and run the memoriser on it. How much of its IoU was the studio's frame?
+# - Spoil a data set in a way that `check_data_set` doesn't notice.
 #
 # ## Further reading
 #
