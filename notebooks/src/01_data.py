@@ -375,7 +375,7 @@ measured |= {"share_background": shares[0], "share_top": shares[list(TOP_LABELS)
 def show_plot(figure, *, alt):
     """A figure with photographs in it, as a JPEG: `show_figure` would leave them 128 colours."""
     stream = io.BytesIO()
-    figure.savefig(stream, dpi=90, bbox_inches="tight")
+    figure.savefig(stream, dpi=80, bbox_inches="tight")
     course.show_picture(Image.open(stream), alt=alt)
 
 
@@ -1019,7 +1019,7 @@ for one in (triplets["paired"][0], triplets["unpaired"][0]):
     )
 titles = ["pose A", "joints of pose B", "garment", "the answer: pose B"]
 alt = "Two rows: a person, a skeleton in another pose, a top, the person in that pose; below with another person's top."
-show_images(rows, titles, row_titles=["paired", "unpaired"], height=160, alt=alt)
+show_images(rows, titles, row_titles=["paired", "unpaired"], height=140, alt=alt)
 print(*triplets["paired"].pairs[0], sep="\n")
 
 # %% [markdown]
@@ -1231,7 +1231,7 @@ titles = [f"{count} of {len(meshes)} meshes" for count in stages] + ["before its
 show_images(
     pictures,
     titles,
-    height=160,
+    height=140,
     alt="Head and hands; then a top, the other clothes, hair; before a backdrop, and developed.",
 )
 

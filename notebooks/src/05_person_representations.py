@@ -986,7 +986,9 @@ show_images(pictures, titles, alt=alt, height=210)
 def lip_neck(sample):
     """The sample as a parser without a neck label delivers it, and its counterfactual likewise."""
     parse = torch.where(sample.parse == LIP_INDEX["neck"], LIP_INDEX["face"], sample.parse)
-    truth = sample.truth and replace(sample.truth, unpaired=lip_neck(sample.truth.unpaired))
+    truth = sample.truth
+    if truth.unpaired is not None:
+        truth = replace(truth, unpaired=lip_neck(truth.unpaired))
     return replace(sample, parse=parse, truth=truth)
 
 
