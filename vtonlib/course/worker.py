@@ -63,6 +63,7 @@ def run_all(runs: list[dict]) -> list[list[list[dict]]]:
     with ErrorStream() as errors:
         for run in runs:
             shell.reset(new_session=False)
+            shell.user_ns["__spec__"] = None  # as in a kernel: processes that cells start look for it
             os.environ.pop("NBGRADER_EXECUTION", None)
             if run["strict"]:
                 os.environ["NBGRADER_EXECUTION"] = "autograde"
