@@ -18,6 +18,7 @@ from functools import lru_cache, partial
 
 import numpy as np
 
+from ..layouts.mvg import ANGLES
 from ..represent import draw_skeleton
 from ..sample import RawSample
 from . import truth
@@ -37,7 +38,7 @@ from .wardrobe import ShopPicture, Top
 
 PERSON, GARMENT, STAGING, OUTFIT, PHOTOGRAPHY, FRAMING, ACCESSORIES = range(7)  # random streams
 MOST_POSES, MOST_PEOPLE = 8, 3  # attempts at a pose of one person, and at a person, before giving up
-VIEWS = (0, 45, 90, 135, 180)  # degrees, of the layout mvg
+VIEWS = ANGLES  # of the layout mvg
 POSES_A_PERSON = 3  # in the layout mpv
 
 
