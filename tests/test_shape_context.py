@@ -279,6 +279,15 @@ def test_the_spline_does_not_depend_on_the_unit_of_length():
     torch.testing.assert_close(other.spline(7 * points), 7 * one.spline(points), atol=1e-5, rtol=1e-6)
 
 
+def test_no_boundary_point_comes_twice():
+    mask = torch.zeros(8, 8, dtype=torch.float64)
+    mask[2:5, 2:6] = 1
+    mask[4, 5] = 0.5  # row 4 and column 5 cross 0.5 at this pixel's centre
+    points = sc.boundary_points(mask).points
+    assert (points == torch.tensor([5.0, 4.0])).all(1).sum() == 1
+    assert len(torch.unique(points, dim=0)) == len(points) == 13
+
+
 def test_moved_tangents():
     boundary = sc.Boundary(random_points(6), torch.linspace(-3, 3, 6, dtype=torch.float64))
     turn, source = 0.4, random_points(5, seed=1)

@@ -22,7 +22,7 @@ from vtonlib.represent import human_agnostic
 from vtonlib.systems import load_system
 
 # Of the tutorial's test people: a try-on that comes out well, and one that shows what is still missing.
-PEOPLE = ("000239_00", "000059_00")
+PEOPLE = ("000215_00", "000179_00")
 TITLES = (
     "photograph", "pose", "parse", "agnostic: the old top erased", "garment in the shop", "warped onto the person",
     "composition mask", "try-on", "ground truth",

@@ -230,10 +230,11 @@ show_images([crowd[:6], crowd[6:]], height=170, alt=alt)
 #
 # What the studio is **not**: photographs. Don't read more into our numbers than they say:
 #
-# - Skin, hair and cloth are simplified, faces are neutral, walls are plain. No network trained here has seen a real
-#   changing room.
+# - Skin, hair and cloth are simplified, faces hardly show what they feel, and the walls of this data set are plain (the
+#   studio can do rooms and streets too, see notebook 01). No network trained here has seen a real changing room.
 # - Cloth hangs by rules, not by a simulation: fabrics differ in pattern more than in the way they fall.
-# - Tops only, worn without anything over them. Nobody wears glasses, a headscarf or a bag; nobody sits in a wheelchair.
+# - Tops, and a few dresses, worn without anything over them. Some people wear glasses or a hat; nobody wears a headscarf
+#   or a bag, nobody sits in a wheelchair.
 #
 # Whether something learned here carries over to photographs is an open question, and the course treats it as one.
 #
@@ -640,9 +641,9 @@ for name, row in scores.items():
 # %% [markdown]
 # Read the table column by column. (L1: lower is better. SSIM: higher is better.)
 #
-# - **L1 and SSIM garment**: place and size help, from paste to box; the bend helps again, from box to learned warp.
-#   SSIM hardly notices the first step, as a print that is some pixels off matches no better than none. What it rewards
-#   is the learned warp.
+# - **L1 and SSIM garment**: from paste to box they hardly move, as a print that is some pixels off matches no better
+#   than none; what the box wins is in the rest, where less cloth lies on what should have stayed. The bend is what both
+#   reward: from box to learned warp.
 # - **L1 uncovered**: whoever paints nothing stays near the untouched photograph. Grey isn't skin. The second stage is the
 #   first that gets lower.
 # - **L1 rest**: the untouched photograph wins, of course. Whoever works on a picture spoils some of it.
@@ -676,6 +677,8 @@ show_images(rows, ["person", "garment", "warp only", "painted", "wished", "error
 # The second stage mends these more or less. In "painted", look for what it doesn't mend, or spoils:
 #
 # - **skin and background** that it paints are soft, and a shade off where they meet what was kept;
+# - **hems**: is the top worn tucked in or over the belt? Neither picture says, and the network, asked for one answer,
+#   gives the longer one;
 # - **prints**: a spline with 25 control points bends letters and stripes where the wished picture has them straight,
 #   and the other way round;
 # - **light**: folds and brightness come along from the shop's picture; those of the pose are missing. What is copied

@@ -227,13 +227,15 @@ def reduced_mask(mask: Tensor, height: int) -> Tensor:
 def boundary_points(mask: Tensor) -> Boundary:
     """All places where a mask (H, W) in [0, 1] crosses 0.5 on its way from a pixel to its right or lower neighbour.
 
-    Beyond the picture the mask is 0. The tangent is at right angles to the slope of the mask, blurred by a pixel.
+    None comes twice. Beyond the picture the mask is 0. The tangent is at right angles to the slope of the mask, blurred
+    by a pixel.
     """
     from scipy import ndimage
 
     padded = functional.pad(mask.double(), (2, 2, 2, 2))
     across, down = _crossings(padded), _crossings(padded.T).flip(-1)
     points = torch.cat([across, down])
+    points = points[~_repeats(points)]  # a pixel that is exactly 0.5 is where its row crosses, and its column
     blurred = ndimage.gaussian_filter(padded.numpy(), 1.0)
     places = points.flip(-1).T.numpy()  # rows, columns
     slope_y, slope_x = (
@@ -248,6 +250,12 @@ def _crossings(mask: Tensor) -> Tensor:
     y, x = ((here > 0.5) != (there > 0.5)).nonzero(as_tuple=True)
     share = (0.5 - here[y, x]) / (there[y, x] - here[y, x])
     return torch.stack([x + share, y.double()], -1)
+
+
+def _repeats(points: Tensor) -> Tensor:
+    """Which of the points (N, 2) come again later: (N,) bool."""
+    equal = (points[:, None] == points[None]).all(-1)
+    return equal.triu(1).any(1)
 
 
 def thin_out(boundary: Boundary, count: int) -> Boundary:
