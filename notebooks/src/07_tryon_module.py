@@ -1271,7 +1271,7 @@ show_images(rows, list(wrong_parses), row_titles=["parse", "try-on"], height=145
 
 # %% [markdown]
 # *No arms*: a hand that isn't labelled isn't kept, and a mitten is painted in its place. *Half a top*, labelled as
-# background: the body shape now ends at the chest, the garment is pressed into what is left, and below lies fog. *Hair
+# background: the body shape has a gap there, and so has the try-on, filled with fog. *Hair
 # is top*: labels of a top are never kept, so the hair is erased and painted anew, without a model for it. Every step
 # after the parser trusts the parser. That's the price of keeping things by label.
 #
@@ -1281,7 +1281,10 @@ show_images(rows, list(wrong_parses), row_titles=["parse", "try-on"], height=145
 
 # %% tags=["no-proof"]
 fine = swaps[
-    find(new_fabric=("checks", "dots", "stripes"), pose=("walk", "hand-on-hip", "hips"), cut=SHORT, new_cut=SHORT)
+    find(
+        new_fabric=("stripes", "dots", "gingham", "checks", "stars"),
+        pose=("hand-on-hip", "hips", "across-thigh", "walk"),
+    )
 ]
 outcome, side = system.try_on(fine), settings.size[1] // 8
 garment = (label_mask(fine.truth.unpaired.parse, TOP_LABELS) & (outcome.warped_mask > 0.5)).float()
@@ -1301,7 +1304,7 @@ show_images(rows, ["warped", "rendered", "mask", "try-on", "truth"], height=130,
 
 # %% [markdown]
 # In the first square the mask is 1, and the pattern is the warp's: a little soft from bilinear reading, displaced by
-# the warp's error, but all there. In the second, at the border of an arm, the mask can't decide. Cloth and painting are
+# the warp's error, but all there. In the second, at the border of the garment, the mask can't decide. Cloth and painting are
 # mixed, and the pattern fades. Fine print survives exactly as far as the mask does.
 #
 # ## 12 Paper and code
