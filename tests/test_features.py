@@ -28,8 +28,8 @@ def test_five_maps_each_half_the_size(name):
 def test_the_course_weights_that_come_with_the_library(name):
     file = WEIGHTS_FOLDER / f"features-{name}.safetensors"
     assert file.stat().st_size <= 4 * 2**20
-    command = read_metadata(file)["command"]
-    assert command.startswith("python -m vtonlib train features ") and f" --name {name} " in command
+    options = f"--data data/benchmark --out runs/features-{name} --name {name} --profile laptop"
+    assert read_metadata(file)["command"] == f"python -m vtonlib train features {options}"
     network = load_features(name)
     assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
     assert (network.scales > 0).all() and not torch.equal(network.scales, torch.ones(5))

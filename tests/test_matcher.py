@@ -600,7 +600,8 @@ def test_the_course_weights_that_come_with_the_library():
     assert path.stat().st_size <= 4 * 2**20
     metadata = read_metadata(path)
     assert {"system", "stage", "config", "recipe", "data", "command", "metrics"} <= set(metadata)
-    assert metadata["command"].startswith("python -m vtonlib train matcher --data data/benchmark ")
+    line = "python -m vtonlib train matcher --data data/benchmark --out runs/matcher --profile laptop"
+    assert metadata["command"] == line
     matcher = load_matcher()
     assert matcher.config == MATCHER_COURSE
     picture = waves(8, SIZE)

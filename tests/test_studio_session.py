@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import binary_erosion
 
 from vtonlib.labels import BODY_25_INDEX
+from vtonlib.layouts.mvg import ANGLES
 from vtonlib.studio.cuts import BOTTOMS, TOPS
 from vtonlib.studio.garment import garment_shape
 from vtonlib.studio.mesh import Mesh, Scene
@@ -16,7 +17,7 @@ from vtonlib.studio.photography import draw_photography
 from vtonlib.studio.quality import LIMITS, TOP, find_defects
 from vtonlib.studio.render import passes
 from vtonlib.studio.scene import Model
-from vtonlib.studio.session import VIEWS, Sitting, shoot
+from vtonlib.studio.session import Sitting, shoot
 from vtonlib.studio.subdivide import quad_edges
 from vtonlib.studio.wardrobe import Top
 
@@ -192,8 +193,8 @@ def test_draws_are_seeded_and_varied():
 
 
 def test_views_go_round_one_and_the_same_scene(sitting, top):
-    takes = [row[0] for row in sitting.pose(Staging("stand", 1, 5.0, 2), [top], VIEWS)]
-    assert [take.view for take in takes] == list(VIEWS)
+    takes = [row[0] for row in sitting.pose(Staging("stand", 1, 5.0, 2), [top], ANGLES)]
+    assert [take.view for take in takes] == list(ANGLES)
     assert all(take.dressed is takes[0].dressed for take in takes), "nothing is built again for another view"
     front, right, back = (takes[k].record("p", "g", top.shop(SIZE)) for k in (0, 2, 4))
     face = [np.sum(record.parse == 13) for record in (front, back)]
@@ -225,7 +226,7 @@ def test_an_album_holds_the_pictures_of_its_layout_and_their_truths(layout):
     if layout == "mpv":
         assert len(set(poses)) == 3
     if layout == "mvg":
-        assert tuple(yaws) == VIEWS and len(set(poses)) == 1
+        assert tuple(yaws) == ANGLES and len(set(poses)) == 1
 
 
 def test_a_layout_that_is_not_known_is_refused():

@@ -38,7 +38,6 @@ from .wardrobe import ShopPicture, Top
 
 PERSON, GARMENT, STAGING, OUTFIT, PHOTOGRAPHY, FRAMING, ACCESSORIES = range(7)  # random streams
 MOST_POSES, MOST_PEOPLE = 8, 3  # attempts at a pose of one person, and at a person, before giving up
-VIEWS = ANGLES  # of the layout mvg
 POSES_A_PERSON = 3  # in the layout mpv
 
 
@@ -283,7 +282,7 @@ def _many_poses(sitting: Sitting, tops: list[Top], rejected: list[str]) -> list[
     return rows
 
 
-_SERIES = {"viton-hd": _one_pose, "mpv": _many_poses, "mvg": partial(_one_pose, views=VIEWS)}
+_SERIES = {"viton-hd": _one_pose, "mpv": _many_poses, "mvg": partial(_one_pose, views=ANGLES)}
 
 
 def _album(sitting: Sitting, layout: str, garments, tops, rows: list[_Row], rejected: list[str]) -> Album:
