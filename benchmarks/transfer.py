@@ -25,9 +25,10 @@ from torch.nn import functional
 from vtonlib.checkpoints import replacing
 from vtonlib.data import TryOnDataset, open_dataset
 from vtonlib.labels import LIP, LIP_PALETTE
+from vtonlib.metrics import label_scores, label_table
 from vtonlib.nets.unet import UNet, UNetConfig
 from vtonlib.sample import TryOnSample
-from vtonlib.systems.features_training import relight
+from vtonlib.systems.features_training import filmed, relight
 from vtonlib.systems.memory import Augmentation, SampleCache, augment
 from vtonlib.systems.runs import small_stage
 from vtonlib.training import train
@@ -37,14 +38,6 @@ CONFIG = UNetConfig(in_channels=3, out_channels=len(LIP), widths=(32, 64, 128, 1
 FLOOR, TARGET = 0.50, 0.60
 AUGMENTATION = Augmentation(mirror=0.5, shift=0.08, scale=0.20, rotation=6.0)
 LIGHT = 0.3  # largest change of brightness and contrast
-
-
-def filmed(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the pictures (B,3,H,W) a little blurred, all with some grain: cameras differ more than renders do."""
-    draws = torch.rand(3, len(pictures), 1, 1, 1, generator=generator)
-    soft = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    grain = 0.04 * draws[2] * torch.randn(pictures.shape, generator=generator)
-    return (pictures + draws[0] * (draws[1] < 0.5) * (soft - pictures) + grain).clamp(-1, 1)
 
 
 class Mixed(torch.utils.data.ConcatDataset):
@@ -87,27 +80,20 @@ def confusion(parser: nn.Module, dataset: TryOnDataset, limit: int | None = None
         guess = parser(sample.person[None]).argmax(1)[0]
         left, top, right, bottom = sample.padding
         inner = (slice(top, SIZE[0] - bottom), slice(left, SIZE[1] - right))
-        pairs = sample.parse[inner] * len(LIP) + guess[inner]
-        table += torch.bincount(pairs.flatten(), minlength=len(LIP) ** 2).reshape(len(LIP), -1)
+        table += label_table(sample.parse[inner], guess[inner], len(LIP))
         rows.append((sample.person, sample.parse, guess))
     return table, rows
 
 
-def scores(table: Tensor) -> dict[str, dict[str, float]]:
-    """For each label that occurs: intersection over union, and the share of its pixels that were guessed right."""
-    hits, true, guessed = table.diagonal().double(), table.sum(1).double(), table.sum(0).double()
-    return {
-        LIP[k]: {"iou": float(hits[k] / (true[k] + guessed[k] - hits[k])), "recall": float(hits[k] / true[k]),
-                 "precision": float(hits[k] / guessed[k]) if guessed[k] else 0.0}
-        for k in range(len(LIP)) if true[k] > 0
-    }  # fmt: skip
-
-
 def summary(table: Tensor) -> dict:
-    """Mean IoU over the labels that occur, pixel accuracy, and the numbers of each label."""
-    labels = scores(table)
-    mean = float(np.mean([entry["iou"] for entry in labels.values()]))
-    return {"miou": mean, "accuracy": float(table.diagonal().sum() / table.sum()), "labels": labels}
+    """Mean IoU over the labels that occur, pixel accuracy, and the numbers of each label (precision 0: not guessed)."""
+    scores = label_scores(table)
+    labels = {
+        LIP[k]: {"iou": float(scores.iou[k]), "recall": float(scores.recall[k]),
+                 "precision": float(scores.precision[k].nan_to_num(0.0))}
+        for k in range(len(LIP)) if scores.pixels[k]
+    }  # fmt: skip
+    return {"miou": scores.mean_iou, "accuracy": scores.accuracy, "labels": labels}
 
 
 def sheet(rows: list, path: Path, enlarge: int = 3) -> None:

@@ -194,6 +194,53 @@ def iou(mask_a: Tensor, mask_b: Tensor, ignore: Tensor | None = None) -> Tensor:
     return (one & other & counted).sum(1) / ((one | other) & counted).sum(1)
 
 
+def label_table(parse: Tensor, guess: Tensor, count: int, counted: Tensor | None = None) -> Tensor:
+    """Pixels (count, count) int64 by true label (row) and guessed label (column).
+
+    parse, guess: label maps of one shape with values from 0 to count - 1; counted: bool of that shape, the pixels that
+    count. Tables of several pictures are added up. Raises ValueError for other shapes or values.
+    """
+    if parse.shape != guess.shape or (counted is not None and counted.shape != parse.shape):
+        shapes = [tuple(each.shape) for each in (parse, guess, counted) if each is not None]
+        raise ValueError(f"label_table: expected label maps of one shape, got {shapes}")
+    parse, guess = (parse.flatten(), guess.flatten()) if counted is None else (parse[counted], guess[counted])
+    for name, labels in (("parse", parse), ("guess", guess)):
+        if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= count):
+            found = f"{int(labels.min())} to {int(labels.max())}"
+            raise ValueError(f"label_table: {name}: expected labels from 0 to {count - 1}, got {found}")
+    return torch.bincount(parse.long() * count + guess.long(), minlength=count**2).reshape(count, count)
+
+
+class LabelScores(NamedTuple):
+    """What a table of labels says: accuracy, the share of pixels with the right label; mean_iou, the mean of iou over
+    the labels that occur in the truth; iou, recall and precision (count,) float64 of each label, NaN where it doesn't
+    occur (precision: where it wasn't guessed); pixels (count,) int64 of the truth."""
+
+    accuracy: float
+    mean_iou: float
+    iou: Tensor
+    recall: Tensor
+    precision: Tensor
+    pixels: Tensor
+
+
+def label_scores(table: Tensor) -> LabelScores:
+    """The usual numbers of semantic segmentation from a sum of `label_table`s; a mean over nothing is NaN.
+
+    A label that is guessed but doesn't occur has no IoU of its own; it costs the labels that it was taken for.
+    """
+    hits, true, guessed = table.diagonal().double(), table.sum(1).double(), table.sum(0).double()
+    iou = torch.where(true > 0, hits / (true + guessed - hits), torch.nan)
+    return LabelScores(
+        accuracy=float(hits.sum() / true.sum()),
+        mean_iou=float(iou.nanmean()),
+        iou=iou,
+        recall=hits / true,
+        precision=hits / guessed,
+        pixels=table.sum(1),
+    )
+
+
 class FlowError(NamedTuple):
     """End-point error of a flow for each sample, (B,): mean and median in pixels, shares within 1, 3 and 5 pixels."""
 

@@ -61,7 +61,7 @@ from .truth_files import (
     write_files,
 )
 
-__all__ = ["VitonHD", "unpaired_name", "write_pairs", "write_sample"]
+__all__ = ["VitonHD", "unpaired_name", "write_garment", "write_pairs", "write_sample"]
 
 PARSE_FOLDERS = ("image-parse-v3", "image-parse")
 JSON_FOLDERS = ("openpose_json", "openpose-json")
@@ -98,6 +98,16 @@ def write_sample(split_dir: Path, raw: RawSample) -> None:
     # The photograph comes last: a sample of an interrupted run is complete if it has one.
     files |= encode_fields(raw, raw.name, {"image": "image"})
     write_files(Path(split_dir), files, keep=_garment_files(raw.unpaired) if raw.unpaired else None)
+
+
+def write_garment(split_dir: Path, raw: RawSample) -> None:
+    """Write the garment of a sample, cloth and cloth-mask (and the back's), where there is no person to it.
+
+    A garment that is there already is written anew. Raises ValueError for a sample without a garment picture.
+    """
+    if raw.cloth is None:
+        raise ValueError(f"garment {raw.garment_name!r}: expected a picture of it (cloth), got none")
+    write_files(Path(split_dir), _garment_files(raw))
 
 
 def _person_files(raw: RawSample) -> dict[str, bytes]:

@@ -19,6 +19,7 @@ from vtonlib.checkpoints import load_weights, save_weights
 from vtonlib.data import open_dataset
 from vtonlib.features import CONFIGS, FeatureNet
 from vtonlib.labels import LIP
+from vtonlib.metrics import label_scores, label_table
 from vtonlib.parallel import is_main_process, wait_for_everyone
 from vtonlib.represent import cloth_on_person, pose_heatmaps
 from vtonlib.sample import TryOnSample
@@ -110,6 +111,14 @@ def relight(picture: Tensor, strength: float, generator: torch.Generator) -> Ten
     return (picture * gain + draws[2, :, :1]).clamp(-1, 1)
 
 
+def filmed(pictures: Tensor, generator: torch.Generator) -> Tensor:
+    """Half of the pictures (B,3,H,W) a little blurred, all with some grain: cameras differ more than renders do."""
+    draws = torch.rand(3, len(pictures), 1, 1, 1, generator=generator)
+    soft = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    grain = 0.04 * draws[2] * torch.randn(pictures.shape, generator=generator)
+    return (pictures + draws[0] * (draws[1] < 0.5) * (soft - pictures) + grain).clamp(-1, 1)
+
+
 def feature_terms(trainee: Trainee, batch: TryOnSample, recipe: FeaturesRecipe) -> dict[str, Tensor]:
     """The loss of either network: "parse", or "match" and "pose"."""
     maps = trainee.features(batch.person)
@@ -136,11 +145,8 @@ def validation(cache: SampleCache, recipe: FeaturesRecipe, device: torch.device)
         batch = cache.batch(range(len(cache)), device=device)
         if trainee.name == "course":
             guess = torch.cat([trainee.head(trainee.features(part)).argmax(1) for part in batch.person.split(16)])
-            pairs = torch.bincount((batch.parse * len(LIP) + guess).flatten(), minlength=len(LIP) ** 2)
-            table = pairs.reshape(len(LIP), -1).double()
-            hits, total = table.diagonal(), table.sum(1)
-            scores = (hits / (total + table.sum(0) - hits))[total > 0]
-            return {"accuracy": float(hits.sum() / table.sum()), "miou": float(scores.mean())}, None
+            scores = label_scores(label_table(batch.parse, guess, len(LIP)))
+            return {"accuracy": scores.accuracy, "miou": scores.mean_iou}, None
         _, worn_mask = cloth_on_person(batch.person, batch.parse)
         worn = trainee.head.embedding(trainee.features(batch.person), worn_mask)
         shop = trainee.head.embedding(trainee.features(batch.garment.image), batch.garment.mask)

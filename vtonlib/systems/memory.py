@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,6 +22,44 @@ from vtonlib.sample import Garment, Truth, TryOnSample
 from vtonlib.warp import index_to_normalised, pixel_indices
 
 
+class PackedCache:
+    """What `pack` keeps of samples of one size, in memory: small tensors (bytes rather than floats) and names.
+
+    pack(sample) gives a dict with the same keys for all, tensors of one shape a key or anything else, such as names.
+    Raises ValueError for no sample.
+    """
+
+    def __init__(
+        self,
+        dataset: Sequence[TryOnSample],
+        indices: Sequence[int],
+        pack: Callable[[TryOnSample], dict],
+        *,
+        progress: bool = False,
+    ) -> None:
+        from tqdm import tqdm
+
+        if not len(indices):
+            raise ValueError("a cache needs at least one sample, got none")
+        bar = tqdm(indices, file=sys.stdout, disable=not progress, desc="reading", unit="sample")
+        rows = [pack(dataset[index]) for index in bar]
+        self._count, self._columns = len(rows), {}
+        for key, first in rows[0].items():
+            column = [row[key] for row in rows]
+            self._columns[key] = torch.stack(column) if torch.is_tensor(first) else column
+
+    def __len__(self) -> int:
+        return self._count
+
+    def batch(self, indices: Sequence[int], *, device: str | torch.device = "cpu") -> dict:
+        """Of these samples, key -> tensor (B, ...) on the device, or a list."""
+        chosen = list(indices)
+        return {
+            key: column[chosen].to(device) if torch.is_tensor(column) else [column[index] for index in chosen]
+            for key, column in self._columns.items()
+        }
+
+
 class SampleCache:
     """Paired samples of one size in memory; about 13 bytes a pixel, so 480 MB for 750 samples at 256x192.
 
@@ -30,30 +68,23 @@ class SampleCache:
     """
 
     def __init__(self, dataset: Sequence[TryOnSample], indices: Sequence[int], *, progress: bool = False) -> None:
-        from tqdm import tqdm
-
-        if not len(indices):
-            raise ValueError("SampleCache: expected at least one sample, got none")
-        bar = tqdm(indices, file=sys.stdout, disable=not progress, desc="reading", unit="sample")
-        rows = [_pack(dataset[index]) for index in bar]
-        self._names = [row.pop("name") for row in rows]
-        self._tensors = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        self._packed = PackedCache(dataset, indices, _pack, progress=progress)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._packed)
 
     def batch(self, indices: Sequence[int], *, device: str | torch.device = "cpu") -> TryOnSample:
         """These samples as one collated record on the device. Where there is no truth, hidden is 0 and flow NaN."""
-        chosen = {name: tensor[list(indices)].to(device) for name, tensor in self._tensors.items()}
-        names = [self._names[index] for index in indices]
+        chosen = self._packed.batch(indices, device=device)
+        names = chosen["name"]
         return TryOnSample(
             name=[person for person, _ in names],
-            person=_from_bytes(chosen["person"]),
+            person=from_bytes(chosen["person"]),
             parse=chosen["parse"].long(),
             pose=chosen["pose"],
             garment=Garment(
                 name=[garment for _, garment in names],
-                image=_from_bytes(chosen["garment"]),
+                image=from_bytes(chosen["garment"]),
                 mask=chosen["garment_mask"].to(torch.float32),
             ),
             truth=Truth(hidden=chosen["hidden"], flow=chosen["flow"].to(torch.float32)),
@@ -69,21 +100,23 @@ def _pack(sample: TryOnSample) -> dict:
     no_flow = torch.full((2, *sample.size), torch.nan)
     return {
         "name": (sample.name, sample.garment.name),
-        "person": _to_bytes(sample.person),
+        "person": to_bytes(sample.person),
         "parse": sample.parse.to(torch.uint8),
         "pose": sample.pose,
-        "garment": _to_bytes(sample.garment.image),
+        "garment": to_bytes(sample.garment.image),
         "garment_mask": sample.garment.mask.to(torch.uint8),
         "hidden": torch.zeros_like(sample.parse, dtype=torch.bool) if truth.hidden is None else truth.hidden,
         "flow": (no_flow if truth.flow is None else truth.flow).half(),  # off by less than 0.07 pixels up to 256
     }
 
 
-def _to_bytes(picture: Tensor) -> Tensor:
+def to_bytes(picture: Tensor) -> Tensor:
+    """A picture in [-1, 1] as levels 0 to 255, uint8."""
     return ((picture + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def _from_bytes(levels: Tensor) -> Tensor:
+def from_bytes(levels: Tensor) -> Tensor:
+    """Levels 0 to 255 as a picture in [-1, 1], float32."""
     return levels.to(torch.float32) / 127.5 - 1
 
 
@@ -130,8 +163,11 @@ def move_points(points: Tensor, affine: Tensor) -> Tensor:
     return points @ affine[..., :2].mT + affine[..., 2].unsqueeze(1)
 
 
-def _lookup(inverse: Tensor, size: tuple[int, int], device: torch.device) -> Tensor:
-    """Sampling grid (B,H,W,2), align_corners=False, of pictures that are moved by the maps with this inverse."""
+def lookup_grid(inverse: Tensor, size: tuple[int, int], device: str | torch.device) -> Tensor:
+    """Sampling grid (B,H,W,2), align_corners=False, of pictures of one size that are moved by maps with this inverse.
+
+    inverse (B,2,3): for a point of the moved picture where it comes from, on index coordinates, as `draw_affine` gives.
+    """
     points = pixel_indices(size, dtype=inverse.dtype).flatten(0, 1).expand(len(inverse), -1, -1)
     grid = index_to_normalised(move_points(points, inverse), size, align_corners=False)
     return grid.unflatten(1, size).to(device=device, dtype=torch.float32)
@@ -147,7 +183,7 @@ def augment(batch: TryOnSample, strength: Augmentation, generator: torch.Generat
     mirror = torch.rand(len(batch.person), generator=generator) < strength.mirror
     forward, inverse = draw_affine(mirror, size, strength, generator, rotate=True)
     garment_forward, garment_inverse = draw_affine(mirror, size, strength, generator, rotate=False)
-    grid, garment_grid = _lookup(inverse, size, device), _lookup(garment_inverse, size, device)
+    grid, garment_grid = lookup_grid(inverse, size, device), lookup_grid(garment_inverse, size, device)
     mirror = mirror.to(device)
     swapped = torch.tensor(LIP_MIRROR, device=device)[batch.parse]
     parse = torch.where(mirror[:, None, None], swapped, batch.parse)

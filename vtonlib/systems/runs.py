@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import ConcatDataset, Subset
 
 from vtonlib.checkpoints import read_tensors, replacing, save_weights
 from vtonlib.data import TryOnDataset, open_dataset
 from vtonlib.parallel import is_main_process, wait_for_everyone
+from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import SampleCache
 from vtonlib.training import TrainConfig, train
 
@@ -63,6 +65,26 @@ def train_caches(
     trained_on, held_out = hold_out(len(dataset) if limit is None else min(limit, len(dataset)))
     cache = SampleCache(dataset, trained_on, progress=progress and is_main_process())
     return cache, SampleCache(dataset, held_out)
+
+
+def train_splits(
+    roots: Sequence[str | Path], size: tuple[int, int], limit: int | None
+) -> tuple[Sequence[TryOnSample], Sequence[TryOnSample], list[dict[str, object]]]:
+    """The train splits of several data sets behind one another: what is trained on, what is held out, and what the
+    weights' metadata says about each.
+
+    limit: at most so many samples of each. Raises ValueError for no data set, and as `open_dataset` and `hold_out` do.
+    """
+    if not roots:
+        raise ValueError("expected at least one data set to train on, got none")
+    kept, watched, about = [], [], []
+    for root in roots:
+        dataset = open_dataset(root, split="train", pairing="paired", size=size)
+        trained_on, held_out = hold_out(len(dataset) if limit is None else min(limit, len(dataset)))
+        kept.append(Subset(dataset, trained_on))
+        watched.append(Subset(dataset, held_out))
+        about.append(data_description(dataset, limit))
+    return ConcatDataset(kept), ConcatDataset(watched), about
 
 
 def small_stage(steps: int, batch_size: int, **other) -> TrainConfig:
