@@ -51,6 +51,9 @@ def test_data_root_can_be_moved(monkeypatch, tmp_path):
     assert profiles.profile("laptop").root == tmp_path / "tutorial"
     monkeypatch.delenv("VTON_DATA")
     assert profiles.profile("gpu").root == profiles.PROJECT / "data" / "benchmark"
+    monkeypatch.setenv("VTON_DATA", "data")  # relative to the shell's folder, or to the notebook's?
+    with pytest.raises(ValueError, match="VTON_DATA: expected an absolute path, got 'data'"):
+        profiles.profile("laptop").root  # noqa: B018
 
 
 # --- checks -----------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ ORDER = (
     ("evaluation",),
     ("evaluation_tables",),
     ("evaluation_tryon",),
-    ("course",),
+    ("course", "train_command"),
     ("__main__",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}

@@ -1,4 +1,4 @@
-"""The command line: `python -m vtonlib studio | train | evaluate | try-on`; each has --help."""
+"""The command line: `python -m vtonlib studio | annotate | train | evaluate | try-on`; each has --help."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from vtonlib.perceive.folder import add_annotate_arguments, annotate_command
+from vtonlib.train_command import add_train_arguments, positive
 
 
 def size_of(text: str) -> tuple[int, int]:
@@ -18,24 +21,6 @@ def size_of(text: str) -> tuple[int, int]:
     if min(height, width) < 1:
         raise argparse.ArgumentTypeError(f"expected a positive height and width, got {text!r}")
     return height, width
-
-
-def positive(text: str) -> int:
-    """A whole number of 1 or more."""
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
-    return int(text)
-
-
-def not_negative(text: str) -> float:
-    """A finite number of 0 or more."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number of 0 or more, got {text!r}")
-    return value
 
 
 def weights_of(text: str) -> str | None:
@@ -72,72 +57,6 @@ def cropped(picture, padding: tuple[int, int, int, int]):
     left, top, right, bottom = padding
     height, width = picture.shape[-2:]
     return picture[..., top : height - bottom, left : width - right]
-
-
-# What can be trained: stage -> the module with RECIPES and the function, that function, what else it is told.
-TRAINABLE = {
-    "gmm": ("vtonlib.systems.cp_vton_training", "train_gmm"),
-    "tom": ("vtonlib.systems.tom_training", "train_tom"),
-    "viton-mask": ("vtonlib.systems.viton_training", "train_mask"),
-    "matcher": ("vtonlib.systems.matcher_training", "train_matcher"),
-    "features": ("vtonlib.systems.features_training", "train_features"),
-}
-# Fields of a recipe that have an argument of their own; None leaves the recipe's value.
-RECIPE_CHOICES = (
-    "mask_weight",
-    "flow_weight",
-    "l1_weight",
-    "perceptual_weight",
-    "mask_loss",
-    "features",
-    "kept",
-    "size",
-)
-
-
-def train(arguments: argparse.Namespace) -> None:
-    """Train one network; started again with the same folder, it goes on where it stopped.
-
-    `torchrun --nproc_per_node 2 -m vtonlib train ...` shares every batch between two processes.
-    """
-    from dataclasses import fields, replace
-    from importlib import import_module
-
-    from vtonlib.parallel import is_main_process, launcher
-
-    module = import_module(TRAINABLE[arguments.stage][0])
-    recipe = module.RECIPES[arguments.profile]
-    known = {field.name for field in fields(recipe)}
-    given = {name: getattr(arguments, name, None) for name in RECIPE_CHOICES}
-    changes = {name: value for name, value in given.items() if value is not None and name in known}
-    if "stages" in known:
-        changes["stages"] = trained_stages(recipe.stages, arguments)
-    else:
-        changes["stage"] = trained_stages((recipe.stage,), arguments)[0]
-    named = {"name": arguments.name} if arguments.stage == "features" else {}
-    path = getattr(module, TRAINABLE[arguments.stage][1])(
-        data_root=arguments.data,
-        out=arguments.out,
-        recipe=replace(recipe, **changes),
-        command=shlex.join([*launcher(), "-m", "vtonlib", *arguments.words]),
-        weights=arguments.weights,
-        limit=arguments.limit,
-        **named,
-    )
-    if is_main_process():
-        print(f"weights: {path} ({path.stat().st_size / 2**20:.2f} MB)")
-
-
-def trained_stages(stages, arguments: argparse.Namespace) -> tuple:
-    """The recipe's stages with the device, seed and steps of the command line."""
-    from dataclasses import replace
-
-    stages = tuple(replace(stage, device=arguments.device, seed=arguments.seed) for stage in stages)
-    if arguments.steps is None:
-        return stages
-    if len(arguments.steps) != len(stages):
-        raise ValueError(f"--steps: expected {len(stages)} numbers, one a stage, got {len(arguments.steps)}")
-    return tuple(replace(stage, steps=steps) for stage, steps in zip(stages, arguments.steps, strict=True))
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -241,8 +160,13 @@ def parser() -> argparse.ArgumentParser:
     _samples(command)
     command.set_defaults(run=try_on)
 
+    command = commands.add_parser(
+        "annotate", help="from photographs to all annotations, as a data set", description=annotate_command.__doc__
+    )
+    add_annotate_arguments(command, size_of)
+
     command = commands.add_parser("train", help="train one network of a system")
-    _train(command.add_subparsers(dest="stage", required=True, metavar="STAGE"))
+    add_train_arguments(command.add_subparsers(dest="stage", required=True, metavar="STAGE"))
 
     command = commands.add_parser("evaluate", help="measure a system against the truth", description=evaluate.__doc__)
     _system(command)
@@ -268,43 +192,6 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--processes", type=positive, help="worker processes, by default one a core")
     command.set_defaults(run=studio)
     return top
-
-
-def _train(stages) -> None:
-    """The arguments of `train STAGE`."""
-
-    def add(name: str, about: str, profiles: tuple[str, ...] = ("smoke", "laptop", "gpu")) -> argparse.ArgumentParser:
-        command = stages.add_parser(name, help=about, description=f"Train {about}. {train.__doc__}")
-        command.add_argument("--data", type=Path, required=True, help="folder of a data set with a train split")
-        command.add_argument(
-            "--out", type=Path, required=True, help="folder of the run: states, logs, pictures, weights"
-        )
-        command.add_argument("--profile", choices=profiles, default="laptop")
-        command.add_argument("--steps", type=positive, nargs="+", help="steps of each stage instead of the profile's")
-        command.add_argument("--limit", type=positive, help="use only the first so many samples")
-        command.add_argument("--seed", type=int, default=0)
-        command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-        command.add_argument("--weights", type=Path, help="where the weights go; by default a file in OUT")
-        command.set_defaults(run=train)
-        return command
-
-    command = add("gmm", "CP-VTON's geometric matching module", ("smoke", "laptop", "gpu", "paper"))
-    command.add_argument("--mask-weight", type=not_negative, help="of the masks' distance; 0 = as in the paper")
-    command.add_argument(
-        "--flow-weight", type=not_negative, help="of the distance to the true flow; 0 = as in the paper"
-    )
-    command = add("tom", "CP-VTON's try-on module", ("smoke", "laptop", "gpu", "paper"))
-    command.add_argument("--l1-weight", type=not_negative)
-    command.add_argument("--perceptual-weight", type=not_negative)
-    command.add_argument("--mask-weight", type=not_negative)
-    command.add_argument(
-        "--mask-loss", choices=("paper", "released", "worn"), help="what the composition mask is held to"
-    )
-    command.add_argument("--features", choices=("course", "vgg19"), help="network of the perceptual loss")
-    add("viton-mask", "the garment mask that VITON's shape contexts aim at, from the person representation")
-    add("matcher", "affine-then-TPS matching on synthetic transformations")
-    command = add("features", "a feature network: course (for losses) or judge (for measuring)")
-    command.add_argument("--name", choices=("course", "judge"), required=True)
 
 
 def _system(command: argparse.ArgumentParser) -> None:

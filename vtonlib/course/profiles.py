@@ -60,8 +60,14 @@ PROFILES = {
 
 
 def data_root() -> Path:
-    """Folder that holds the data sets: VTON_DATA where it is set, else `data/` of the project."""
-    return Path(os.environ.get("VTON_DATA") or PROJECT / "data")
+    """Folder that holds the data sets: VTON_DATA where it is set, else `data/` of the project.
+
+    Raises ValueError for a relative VTON_DATA: a notebook works in another folder than the shell that it was set in.
+    """
+    chosen = Path(os.environ.get("VTON_DATA") or PROJECT / "data")
+    if not chosen.is_absolute():
+        raise ValueError(f"VTON_DATA: expected an absolute path, got {str(chosen)!r}")
+    return chosen
 
 
 def profile(name: str) -> Profile:

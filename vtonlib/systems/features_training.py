@@ -113,9 +113,9 @@ def relight(picture: Tensor, strength: float, generator: torch.Generator) -> Ten
 
 def filmed(pictures: Tensor, generator: torch.Generator) -> Tensor:
     """Half of the pictures (B,3,H,W) a little blurred, all with some grain: cameras differ more than renders do."""
-    draws = torch.rand(3, len(pictures), 1, 1, 1, generator=generator)
+    draws = torch.rand(3, len(pictures), 1, 1, 1, generator=generator).to(pictures)
     soft = functional.avg_pool2d(functional.pad(pictures, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    grain = 0.04 * draws[2] * torch.randn(pictures.shape, generator=generator)
+    grain = 0.04 * draws[2] * torch.randn(pictures.shape, generator=generator).to(pictures)
     return (pictures + draws[0] * (draws[1] < 0.5) * (soft - pictures) + grain).clamp(-1, 1)
 
 
