@@ -95,7 +95,7 @@ def measure(estimator: DensePoseEstimator, root: Path, limit: int | None) -> tup
         sums += surface_sums(truth, guess, means)
         if len(rows) < 8:
             rows.append([sample.person[inner], *pictures_of(truth), *pictures_of(guess)])
-    about = {"data": dataset.source.recipe, "people": len(chosen)}
+    about = {"name": dataset.source.root.name, "data": dataset.source.recipe, "people": len(chosen)}
     return {**about, **part_numbers(table), **surface_numbers(sums)}, rows
 
 

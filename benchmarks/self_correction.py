@@ -40,7 +40,7 @@ from vtonlib.perceive.parsing import IGNORED, label_colours
 from vtonlib.pictures import picture_grid, save_picture
 from vtonlib.systems.label_damage import KINDS, Damage, damage_labels, label_repair
 from vtonlib.systems.memory import PackedCache, from_bytes
-from vtonlib.systems.parsing_training import pack
+from vtonlib.systems.parsing_data import pack
 from vtonlib.systems.runs import belongs_to_run, train_splits
 from vtonlib.systems.self_correction import (
     RECIPES,

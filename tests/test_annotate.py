@@ -11,7 +11,6 @@ from PIL import Image
 from synthetic import REAL, blocky_parse, needs_real
 
 import vtonlib.perceive.write as write_module
-from vtonlib.checkpoints import WEIGHTS_FOLDER
 from vtonlib.data import open_dataset
 from vtonlib.labels import BODY_25_INDEX, LIP_PALETTE
 from vtonlib.perceive import Annotator, NobodyFound, PhotographWarning, annotate, write_viton_hd
@@ -425,14 +424,7 @@ def test_the_command_reports_and_gives_a_status(tmp_path, shirt, monkeypatch, ca
 
 # ---- the course's networks -----------------------------------------------------------------------------------------
 
-TRAINED = [WEIGHTS_FOLDER / f"{name}.safetensors" for name in ("pose", "parsing", "densepose")]
-needs_weights = pytest.mark.skipif(
-    not all(file.is_file() for file in TRAINED),
-    reason=f"not all trained yet: {', '.join(file.name for file in TRAINED)}",
-)
 
-
-@needs_weights
 @needs_real
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["00891_00", "03615_00", "08909_00"])
@@ -444,7 +436,6 @@ def test_a_real_photograph_is_annotated(name):
     assert (erased & expected).sum() / (erased | expected).sum() > 0.6
 
 
-@needs_weights
 def test_a_grey_wall_is_nobody():
     with pytest.raises(NobodyFound):
         Annotator.load(size=(256, 192), backend=None)(np.full((300, 300, 3), 128, np.uint8))

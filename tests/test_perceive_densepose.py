@@ -412,7 +412,6 @@ def test_files_that_are_refused(tmp_path):
         load_densepose(path)
 
 
-@pytest.mark.skipif(not (WEIGHTS_FOLDER / FILE).is_file(), reason=f"{FILE} has not been trained yet")
 def test_the_course_weights_find_people_of_the_studio(studio_root):
     assert (WEIGHTS_FOLDER / FILE).stat().st_size <= 2.5 * 2**20
     estimator, dataset = load_densepose(), open_dataset(studio_root, split="test", size=(256, 192))

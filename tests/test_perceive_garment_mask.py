@@ -405,17 +405,7 @@ def test_a_network_learns_garments(cache):
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
-def course_weights(network: str):
-    path = WEIGHTS_FOLDER / weights_file(network)
-    return pytest.param(
-        network, marks=pytest.mark.skipif(not path.is_file(), reason=f"{path.name} has not been trained yet")
-    )
-
-
-COURSE = [course_weights(network) for network in NETWORKS]
-
-
-@pytest.mark.parametrize("network", COURSE)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_course_weights_that_come_with_the_library(network, studio_root):
     path = WEIGHTS_FOLDER / weights_file(network)
     assert path.stat().st_size <= 2.5 * 2**20
@@ -428,7 +418,7 @@ def test_the_course_weights_that_come_with_the_library(network, studio_root):
 
 @needs_real
 @pytest.mark.real
-@pytest.mark.parametrize("network", COURSE)
+@pytest.mark.parametrize("network", NETWORKS)
 def test_the_six_real_garments(network):
     dataset = open_dataset(REAL, split="test", pairing="unpaired", size=None)
     masker, found = load_garment_mask(network), {}

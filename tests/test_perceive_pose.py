@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from synthetic import REAL, needs_real
 
-from vtonlib.checkpoints import WEIGHTS_FOLDER, read_tensors, save_weights
+from vtonlib.checkpoints import read_tensors, save_weights
 from vtonlib.labels import BODY_25_INDEX, BODY_25_MIRROR
 from vtonlib.layouts.files import read_keypoints
 from vtonlib.perceive.pose import (
@@ -345,7 +345,6 @@ def test_recipes_fit_their_sizes():
 
 @pytest.mark.real
 @needs_real
-@pytest.mark.skipif(not (WEIGHTS_FOLDER / FILE).is_file(), reason=f"no weights {FILE} in vtonlib/weights")
 def test_real_photographs_agree_with_openpose():
     estimator, guesses, truths = load_pose(), [], []
     names = sorted(path.stem for path in (REAL / "test" / "image").glob("*.jpg"))

@@ -63,10 +63,48 @@ def tryon() -> dict:
     }
 
 
+def perceive() -> dict[str, dict]:
+    """A made-up result of each preprocessing step."""
+    mask = lambda iou: {"iou": iou, "worst": iou - 0.05, "pictures": 6}  # noqa: E731
+    row = {"pairing": "unpaired", "region": "garment", "number": "ssim", "given": estimate(0.5)}
+    gain = {"mean": -0.02, "low": -0.03, "high": -0.01, "count": 60}
+    return {
+        "pose": {
+            "targets": {"studio": 0.95, "photographs": 0.8},
+            "studio": {"benchmark": {"pck": 0.99, "hands": {"pck": 0.9}}, "wild": {"pck": 0.96, "hands": {"pck": 0.8}}},
+            "photographs": {"raw": {"hits": 3, "counted": 8}, "hips moved": {"hits": 6, "counted": 8, "pck": 0.75}},
+        },
+        "parsing": {
+            "studio_target": 0.85, "real_target": 0.65, "real_accuracy_target": 0.9,
+            "studio": {"benchmark": {"miou": 0.8, "accuracy": 0.95}},
+            "photographs": {"photographs": 2, "miou": 0.7, "accuracy": 0.91,
+                            "each": {"a": {"miou": 0.6}, "b": {"miou": 0.8}}},
+        },
+        "densepose": {"target": 0.8, "data": [{"name": "views", "miou": 0.6, "uv_where_right": {"error": 0.05}}]},
+        "garment-mask": {
+            "targets": {"studio": 0.97, "photographs": 0.95},
+            "backends": {name: dict.fromkeys(("studio", "grounds", "photographs"), mask(0.9 + 0.01 * index))
+                         for index, name in enumerate(("border", "unet", "u2netp"))},
+        },
+        "annotate": {
+            "seconds": {"cores": 2, "limit": 2.0, "size": [1024, 768],
+                        "median_seconds": {"12 megapixels": {"annotate": 1.234}}},
+            "agreement": {"studio": {"people": 60, "summary": {
+                "human_agnostic_iou": estimate(0.95), "parse_agnostic_equal": estimate(0.975)}}},
+            "try_on": {"samples": 60, "rows": [
+                {**row, "predicted": estimate(0.48), "in_favour_of_predicted": gain},
+                {**row, "pairing": "paired", "predicted": estimate(0.1), "in_favour_of_predicted": gain},
+            ]},
+        },
+    }  # fmt: skip
+
+
 @pytest.fixture
 def folder(tmp_path):
     for name, content in {"warp": warp(), "tryon": tryon()}.items():
         (tmp_path / f"cp-vton-{name}.json").write_text(json.dumps(content))
+    for name, content in perceive().items():
+        (tmp_path / f"perceive-{name}.json").write_text(json.dumps(content))
     return tmp_path
 
 
@@ -117,15 +155,37 @@ def test_claims_are_computed():
     ]
 
 
+def test_the_annotations_in_the_readme(folder):
+    lines = report.annotations_section(folder).splitlines()
+    table = [line for line in lines if line.startswith("|")]
+    assert table[:2] == ["| step, number | studio, test people | aim | photographs | aim |", "|---|---|---|---|---|"]
+    assert table[2] == (
+        "| 1 pose, body: PCK@0.1 | 0.990 (benchmark), 0.960 (wild) | 0.95 "
+        "| 6 of 8 joints = 0.75; 3 with the hips where the studio has them | 0.80 |"
+    )
+    assert "| 2 parsing: mean IoU | 0.800 (benchmark) | 0.85 | 0.700 on 2 (0.60, 0.80) | 0.65 |" in table
+    assert table[-1].startswith(
+        "| 4 garment mask, U2-NetP: IoU | 0.920 (in the shop), 0.920 (on other grounds) | 0.97 |"
+    )
+    prose = " ".join(line for line in lines if not line.startswith("|"))
+    assert "of 12 megapixels takes 1.23 s from the file to a sample of 1024x768 (2 cores; the aim is 2 s)" in prose
+    assert "SSIM of the garment 0.480 against 0.500 (worse; -0.0300 to -0.0100 in favour of predicted)." in prose
+    (folder / "perceive-densepose.json").unlink()
+    with pytest.raises(ValueError, match=r"densepose\.json: no such file; `python benchmarks/perceive_densepose\.py"):
+        report.annotations_section(folder)
+
+
 def test_the_section_goes_between_its_own_markers(folder, tmp_path):
     section = report.results_section(folder)
     assert section == report.results_section(folder) and section.index("**The warp") < section.index("**The try-on")
-    both = f"a\n{report.BEGIN}\n{report.END}\nb\n{report.RESULTS_BEGIN}\nstale words\n{report.RESULTS_END}\nc\n"
+    both = f"a\n{report.BEGIN}\n{report.END}\n{report.STEPS_BEGIN}\nstale table\n{report.STEPS_END}\nb\n"
+    both += f"{report.RESULTS_BEGIN}\nstale words\n{report.RESULTS_END}\nc\n"
     path = tmp_path / "README.md"
     path.write_text(both)
     report.update_readme(path, results=folder)
     text = path.read_text()
     assert text.count(section) == 1 and "stale words" not in text and report.notebook_table() in text
+    assert text.count(report.annotations_section(folder)) == 1 and "stale table" not in text
     assert text.startswith("a\n") and text.endswith(f"{report.RESULTS_END}\nc\n")
     report.update_readme(path, results=folder)
     assert path.read_text() == text
@@ -145,7 +205,6 @@ def test_a_missing_or_incomplete_result_is_named(folder, capsys, monkeypatch):
 
 def test_readme_results_are_the_measured_ones():
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    section = report.results_section()
-    assert text == report.with_table(text, section, report.RESULTS_BEGIN, report.RESULTS_END), (
-        "run python -m vtonlib.course table"
-    )
+    told = "run python -m vtonlib.course table"
+    assert text == report.with_table(text, report.results_section(), report.RESULTS_BEGIN, report.RESULTS_END), told
+    assert text == report.with_table(text, report.annotations_section(), report.STEPS_BEGIN, report.STEPS_END), told

@@ -11,7 +11,7 @@ from torch import nn
 from vtonlib.labels import LIP_MIRROR
 from vtonlib.perceive.parsing import IGNORED, edges_of
 from vtonlib.systems.label_damage import KINDS, Damage, damage_labels, dilated, label_repair
-from vtonlib.systems.parsing_training import ParsingAugmentation
+from vtonlib.systems.parsing_data import ParsingAugmentation
 from vtonlib.systems.self_correction import (
     RECIPES,
     augment_soft,

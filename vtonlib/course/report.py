@@ -13,11 +13,13 @@ from pathlib import Path
 
 from vtonlib.course.build import NOTEBOOKS, sources, write_text
 from vtonlib.course.profiles import PROFILES, PROJECT
+from vtonlib.course.report_perceive import perceive_results, read_perceive
 
 TIMINGS = NOTEBOOKS / "timings.toml"
 RESULTS = PROJECT / "benchmarks" / "results"
 BEGIN, END = "<!-- notebooks: begin -->", "<!-- notebooks: end -->"
 RESULTS_BEGIN, RESULTS_END = "<!-- results: begin -->", "<!-- results: end -->"
+STEPS_BEGIN, STEPS_END = "<!-- annotations: begin -->", "<!-- annotations: end -->"
 
 WARPS = {
     "learned": "learned (course checkpoint)",
@@ -217,6 +219,11 @@ def results_section(folder: Path = RESULTS) -> str:
     return f"{warp_results(read_results('warp', folder))}\n\n{tryon_results(read_results('tryon', folder))}"
 
 
+def annotations_section(folder: Path = RESULTS) -> str:
+    """What stands between the README's markers for annotations. ValueError where a result is missing."""
+    return "\n".join(_wrapped(perceive_results(read_perceive(folder))))
+
+
 def with_table(readme: str, table: str, begin: str = BEGIN, end: str = END) -> str:
     """The README's text with the table between its markers. ValueError unless each marker occurs once, in order."""
     if readme.count(begin) != 1 or readme.count(end) != 1 or readme.index(begin) > readme.index(end):
@@ -226,6 +233,7 @@ def with_table(readme: str, table: str, begin: str = BEGIN, end: str = END) -> s
 
 
 def update_readme(path: Path = PROJECT / "README.md", *, results: Path = RESULTS) -> None:
-    """Write the table of the notebooks and the results into the README."""
+    """Write the table of the notebooks, the annotations' numbers and the results into the README."""
     text = with_table(path.read_text(encoding="utf-8"), notebook_table())
+    text = with_table(text, annotations_section(results), STEPS_BEGIN, STEPS_END)
     write_text(path, with_table(text, results_section(results), RESULTS_BEGIN, RESULTS_END))

@@ -77,11 +77,18 @@ class Annotator:
 
     @classmethod
     def load(
-        cls, *, size: tuple[int, int] = SIZE, device: str | torch.device = "cpu", backend: str | None = "unet"
+        cls,
+        *,
+        size: tuple[int, int] = SIZE,
+        device: str | torch.device = "cpu",
+        backend: str | None = "unet",
+        hips: str = "studio",
     ) -> Annotator:
         """The course's networks. backend: of the garment mask, see `load_garment_mask`; None leaves that step out.
+        hips: "studio", where the course's systems expect them, or "openpose", for networks trained on its keypoints.
 
-        Raises FileNotFoundError, saying which command makes it, for a weights file that is not there.
+        Raises ValueError for an unknown backend or hips, and FileNotFoundError, saying which command makes it, for a
+        weights file that is not there.
         """
         from ..training import resolve_device
         from .densepose import load_densepose
@@ -94,7 +101,7 @@ class Annotator:
             from .garment_mask import load_garment_mask
 
             masker = load_garment_mask(backend=backend, device=device)
-        networks = {"pose": load_pose(device=device), "parser": load_parser(device=device)}
+        networks = {"pose": load_pose(device=device, hips=hips), "parser": load_parser(device=device)}
         return cls(**networks, densepose=load_densepose(device=device), masker=masker, size=size)
 
     @torch.no_grad()

@@ -29,7 +29,7 @@ from vtonlib.perceive.small_unet import SmallUNet, SmallUNetConfig
 
 PARTS = len(DENSEPOSE)  # with the background
 FILE = "densepose.safetensors"
-COMMAND = "python -m vtonlib train densepose --data data/wild data/benchmark --out runs/densepose"
+COMMAND = "python -m vtonlib train densepose --data data/wild data/benchmark data/views --out runs/densepose"
 HEIGHT, WIDEST = 256, 512  # pixels that the estimator works at
 FINEST = 1024  # longer side of the result up to which outlines are interpolated; beyond, pixels are repeated
 STRIP = 1 << 16  # pixels of the result that are decoded at a time, which bounds the memory

@@ -163,6 +163,12 @@ def add_annotate_arguments(command: argparse.ArgumentParser, size_of: Callable[[
     command.add_argument("--split", choices=("train", "test"), default="test")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     command.add_argument("--backend", default="unet", help="of the garment mask")
+    command.add_argument(
+        "--hips",
+        choices=("studio", "openpose"),
+        default="studio",
+        help="openpose: for networks that were trained on it",
+    )
     command.add_argument("--whole", action="store_true", help="keep the whole photograph instead of cropping it")
     command.add_argument("--overwrite", action="store_true", help="replace other pictures of the same name")
     command.set_defaults(run=annotate_command)
@@ -181,7 +187,7 @@ def annotate_command(arguments: argparse.Namespace) -> int:
 
     backend = arguments.backend if garments else None
     try:
-        annotator = Annotator.load(size=arguments.size, device=arguments.device, backend=backend)
+        annotator = Annotator.load(size=arguments.size, device=arguments.device, backend=backend, hips=arguments.hips)
     except ImportError as error:  # an optional backend that isn't installed
         raise ValueError(f"--backend {backend}: {error}") from error
     summary = annotate_all(

@@ -17,42 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtonlib.labels import LIP, LIP_MIRROR
+from vtonlib.labels import LIP
 from vtonlib.metrics import label_scores, label_table
 from vtonlib.parallel import is_main_process
 from vtonlib.perceive.parsing import IGNORED, SIZE, EdgeParser, EdgeParserConfig, edges_of, label_colours
-from vtonlib.sample import TryOnSample
-from vtonlib.systems.features_training import filmed, relight
-from vtonlib.systems.memory import PackedCache, from_bytes, lookup_grid, to_bytes
+from vtonlib.systems.memory import PackedCache, from_bytes
+from vtonlib.systems.parsing_data import ParsingAugmentation, augment, label_pixels, pack, repeats
 from vtonlib.systems.runs import train_in, train_sizes, train_splits, two_stages
 from vtonlib.training import TrainConfig, picture_grid, resolve_device
 
-RECIPE_VERSION = "parsing/1"
+RECIPE_VERSION = "parsing/2"
 PARSING_FILE = "parsing.safetensors"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ParsingAugmentation:
-    """Random changes of a training picture.
-
-    mirror: probability. scale: smallest and largest, drawn evenly in the logarithm; what is larger than the frame is
-    cut at a random place, what is smaller is put at a random place on grey. shift: share of the width by which it is
-    moved beyond that. rotation: largest turn in degrees. close: share of pictures of which only an upper corner is
-    seen, `close_scale` times as large and mostly without anybody, so that walls and trees are not taken for people.
-    light, saturation: largest change of brightness and contrast, of the strength of colours.
-    """
-
-    mirror: float = 0.5
-    scale: tuple[float, float] = (0.6, 1.8)
-    shift: float = 0.04
-    rotation: float = 12.0
-    close: float = 0.05
-    close_scale: float = 3.0
-    light: float = 0.35
-    saturation: float = 0.4
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", tuple(self.scale))  # JSON gives a list
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +36,7 @@ class ParsingRecipe:
 
     weight_cap: largest class weight, see `class_weights`. cross_entropy, lovasz, edge: weights of the terms.
     lovasz_pixels: on so many pixels of a batch, about, Lovasz-softmax is taken; it sorts them for every label.
+    rare: for each stage the share of people below which a label is rare, see `parsing_data.repeats`; () for none.
     Raises ValueError for another number of stages than sizes, or a size that comes twice.
     """
 
@@ -73,9 +49,12 @@ class ParsingRecipe:
     lovasz: float = 0.5
     edge: float = 1.0
     lovasz_pixels: int = 20_000
+    rare: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if len(self.sizes) != len(self.stages) or len(set(self.sizes)) != len(self.sizes):
+        object.__setattr__(self, "rare", tuple(self.rare))  # JSON gives a list
+        counts = {len(self.sizes), len(self.stages), len(self.rare or self.stages)}
+        if len(counts) > 1 or len(set(self.sizes)) != len(self.sizes):
             raise ValueError(f"ParsingRecipe: expected a stage for each of different sizes, got {self.sizes}")
 
 
@@ -88,8 +67,8 @@ RECIPES = {
         sizes=((32, 24), (64, 48)), stages=_stages(2, 2, 4),
         config=EdgeParserConfig(widths=(8, 8, 8, 8, 8), context=4, decoder=8, fine=8, edge=4),
     ),
-    "laptop": ParsingRecipe(stages=_stages(3600, 3000, 12, validate_every=600)),
-    "gpu": ParsingRecipe(stages=_stages(12000, 16000, 32, validate_every=2000)),
+    "laptop": ParsingRecipe(stages=_stages(3600, 4500, 12, validate_every=600), rare=(0.0, 0.25)),
+    "gpu": ParsingRecipe(stages=_stages(12000, 16000, 32, validate_every=2000), rare=(0.0, 0.25)),
 }  # fmt: skip
 
 
@@ -199,74 +178,6 @@ def parser_terms(
     }
 
 
-# ---- the data ------------------------------------------------------------------------------------------------------
-
-
-def pack(sample: TryOnSample) -> dict[str, Tensor]:
-    """What a parser is trained on, as bytes: person (3, H, W) and parse (H, W), `IGNORED` on padding."""
-    sample.require("parse")
-    (height, width), (left, top, right, bottom) = sample.size, sample.padding
-    parse = torch.full((height, width), IGNORED, dtype=torch.uint8)
-    inner = (slice(top, height - bottom), slice(left, width - right))
-    parse[inner] = sample.parse[inner].to(torch.uint8)
-    return {"person": to_bytes(sample.person), "parse": parse}
-
-
-def draw_maps(
-    mirror: Tensor, size: tuple[int, int], strength: ParsingAugmentation, generator: torch.Generator
-) -> Tensor:
-    """Where each point of a changed picture comes from: maps (B, 2, 3) on index coordinates, see
-    `ParsingAugmentation`. mirror (B,) bool says who is mirrored."""
-    count, frame = len(mirror), torch.tensor([size[1], size[0]], dtype=torch.float64)
-    draws = torch.rand(8, count, generator=generator, dtype=torch.float64)
-    close = draws[0] < strength.close
-    low, high = (math.log(value) for value in strength.scale)
-    scale = torch.where(close, strength.close_scale, torch.exp(low + draws[1] * (high - low)))
-    angle = (2 * draws[2] - 1) * math.radians(strength.rotation) * ~close
-    place = 2 * draws[3:5].T - 1
-    corner = torch.stack([place[:, 0].sign(), torch.ones(count, dtype=torch.float64)], -1)
-    place = torch.where(close[:, None], corner, place)
-    shift = place * (scale - 1).abs()[:, None] / 2 * frame + (2 * draws[5:7].T - 1) * strength.shift * size[1]
-    sign = 1 - 2 * mirror.to(torch.float64)
-    cosine, sine = scale * angle.cos(), scale * angle.sin()
-    linear = torch.stack([torch.stack([cosine * sign, -sine], -1), torch.stack([sine * sign, cosine], -1)], -2)
-    centre = (frame - 1) / 2
-    back = torch.linalg.inv(linear)
-    return torch.cat([back, (centre - (back @ (centre + shift)[..., None])[..., 0])[..., None]], -1)
-
-
-def augment(
-    pictures: Tensor, parse: Tensor, strength: ParsingAugmentation, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Change pictures (B, 3, H, W) and labels (B, H, W) at random, together. Beyond the picture is grey (0), and its
-    labels are `IGNORED`: it looks as what `vtonlib.perceive.fitting.fitted` pads."""
-    size, device = tuple(parse.shape[-2:]), pictures.device
-    mirror = torch.rand(len(parse), generator=generator) < strength.mirror
-    grid = lookup_grid(draw_maps(mirror, size, strength, generator), size, device)
-    swap = torch.arange(IGNORED + 1)
-    swap[: len(LIP)] = torch.tensor(LIP_MIRROR)
-    parse = torch.where(mirror.to(device)[:, None, None], swap.to(device)[parse], parse)
-    labels = (parse - IGNORED)[:, None].float()  # 0 is what grid_sample finds beyond the picture
-    labels = functional.grid_sample(labels, grid, mode="nearest", align_corners=False)
-    known = functional.grid_sample(pictures, grid, align_corners=False)
-    parse = labels[:, 0].round().long() + IGNORED
-    known = torch.where((parse == IGNORED)[:, None], 0.0, _recoloured(known, strength, generator))
-    return known, parse
-
-
-def _recoloured(pictures: Tensor, strength: ParsingAugmentation, generator: torch.Generator) -> Tensor:
-    draws = 1 + (2 * torch.rand(len(pictures), 1, 1, 1, generator=generator) - 1) * strength.saturation
-    grey = pictures.mean(1, keepdim=True)
-    pictures = grey + (pictures - grey) * draws.to(pictures)
-    return filmed(relight(pictures, strength.light, generator), generator)
-
-
-def label_pixels(cache: PackedCache) -> Tensor:
-    """How many pixels of a cache of `pack` have each label, (20,) int64."""
-    parts = (range(first, min(first + 64, len(cache))) for first in range(0, len(cache), 64))
-    return sum(cache.batch(part)["parse"].flatten().bincount(minlength=256) for part in parts)[: len(LIP)]
-
-
 # ---- the training --------------------------------------------------------------------------------------------------
 
 
@@ -323,13 +234,15 @@ def train_parsing(
         progress = config.progress and is_main_process()
         cache = PackedCache(trained_on, range(len(trained_on)), pack, progress=progress)
         watched = PackedCache(held_out, range(len(held_out)), pack)
+        rare = recipe.rare[recipe.sizes.index(size)] if recipe.rare else 0.0
+        order = torch.repeat_interleave(torch.arange(len(cache)), repeats(cache, rare))
         counts = class_weights(label_pixels(cache), recipe.weight_cap).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             net = EdgeParser(recipe.config)
 
         def make_batch(indices: list[int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-            batch = cache.batch(indices, device=device)
+            batch = cache.batch(order[indices].tolist(), device=device)
             return augment(from_bytes(batch["person"]), batch["parse"].long(), recipe.augmentation, generator)
 
         return train_in(
@@ -339,7 +252,7 @@ def train_parsing(
             module=net,
             loss=lambda module, batch: parser_terms(module, *batch, recipe, weights=counts),
             make_batch=make_batch,
-            length=len(cache),
+            length=len(order),
             validate=validation(watched, device),
             held_out=len(held_out),
             warm_start=start,

@@ -32,7 +32,8 @@ from vtonlib.labels import LIP, LIP_MIRROR
 from vtonlib.perceive.parsing import IGNORED, EdgeParser, EdgeParserConfig
 from vtonlib.systems.features_training import filmed, relight
 from vtonlib.systems.memory import from_bytes, lookup_grid
-from vtonlib.systems.parsing_training import ParsingAugmentation, ParsingRecipe, draw_maps, parser_terms
+from vtonlib.systems.parsing_data import ParsingAugmentation, draw_maps
+from vtonlib.systems.parsing_training import ParsingRecipe, parser_terms
 from vtonlib.systems.runs import small_stage
 from vtonlib.training import TrainConfig, resolve_device, step_seed, train
 
@@ -183,7 +184,7 @@ def augment_soft(
     labels = torch.where(mirror.to(labels.device)[:, None, None, None], mirrored, labels).float()
     labels = functional.grid_sample(labels, grid, mode="nearest", align_corners=False)
     pictures = functional.grid_sample(from_bytes(levels), grid, align_corners=False)
-    pictures = filmed(relight(pictures, strength.light, generator).cpu(), generator).to(levels.device)
+    pictures = filmed(relight(pictures, strength.light, generator), generator)
     return pictures * (labels.sum(1, keepdim=True) > 0.5), labels
 
 
