@@ -532,3 +532,11 @@ def test_grade_ids_are_read():
     cells = build.read_source(SOURCE).cells
     assert [exercises.grade_id(c) for c in cells if exercises.is_solution(c)] == ["flip", "symmetry"]
     assert [exercises.grade_id(c) for c in cells if exercises.is_test(c)] == ["flip_values", "symmetry_values"]
+
+
+def test_bars_leave_no_trace_in_what_is_committed():
+    from vtonlib.course.execute import as_on_screen
+
+    assert as_on_screen("a\r 5%\r50%\r    \rdone\nmore\n") == "done\nmore\n"
+    assert as_on_screen("\r  0%\r100%\r          \r") == ""
+    assert as_on_screen("plain\n\ntext") == "plain\n\ntext"

@@ -157,7 +157,7 @@ def quiet_kernels():
 
 
 def committed_text(executed: Path) -> str:
-    """An executed notebook as it is committed: only the source's cells, no timings, no path of this machine."""
+    """An executed notebook as it is committed: only the source's cells; no timings, bars or paths of this machine."""
     import nbformat
 
     notebook = nbformat.read(executed, as_version=4)
@@ -175,7 +175,15 @@ def committed_text(executed: Path) -> str:
             for output in cell.outputs:
                 if "execution_count" in output:
                     output.execution_count = count
+                if output.output_type == "stream":
+                    output.text = as_on_screen(output.text)
+            cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text]
     return re.sub(re.escape(str(PROJECT)) + r"/?", "", to_text(notebook))
+
+
+def as_on_screen(text: str) -> str:
+    """What a terminal shows in the end: of each line what follows its last carriage return. A finished bar is gone."""
+    return "\n".join(line.rsplit("\r", 1)[-1] for line in text.split("\n"))
 
 
 def _result(item: Run) -> str:
