@@ -183,7 +183,7 @@ def test_perceptual_loss_is_the_weighted_sum_of_the_maps_distances():
     assert torch.allclose(loss, distances[0] + distances[2] / 2 + 2 * distances[4])
     loss.backward()
     assert a.grad.abs().sum() > 0 and b.grad is None
-    assert float(perceptual_loss(network, a, a)) == 0
+    assert perceptual_loss(network, a, a).item() == 0
 
 
 def test_terms_follow_the_weights(people):

@@ -749,8 +749,8 @@ show_images(pictures, list(mirrors), alt=alt)
 # left and right are a coin toss.
 #
 # `vtonlib.data.mirror` also turns the flows, the hands, the depth and both other pictures. Two things it refuses to fake: the
-# skeleton, whose colours tell left from right (draw it anew), and DensePose, whose parts have no mirror images; both
-# become `None`.
+# skeleton, whose colours tell left from right (draw it anew), and DensePose, whose charts have a mirror image that is
+# nearly right (notebook 04 makes it); both become `None`.
 #
 # ## 5 The files
 #

@@ -1401,7 +1401,9 @@ show_images([[to_01(sample.person), *map(colour_parse, maps)], [to_01(sample.per
 # ## 12 Breaking it on purpose
 #
 # Seven ways to be unlike the training pictures. Truth is known for each, as we change the label map along with the
-# picture. In the row "mirrored" the map is mirrored *without* swapping labels: there it is the truth that is wrong.
+# picture. In the row "mirrored" the map is mirrored *without* swapping labels: there it is the truth that is wrong. Compare
+# each picture with "as it is": what is wrong there already, a top and a skirt taken for one dress say, is section 8's
+# doubt and not the fault of the change.
 
 
 # %% tags=["no-proof"]
