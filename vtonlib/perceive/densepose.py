@@ -37,10 +37,8 @@ STRIP = 1 << 16  # pixels of the result that are decoded at a time, which bounds
 # On the mirrored body these parts have their U, or V, run the other way; see `mirror_densepose`.
 MIRRORED_U = (3, 4, 5, 6, 23, 24)  # hands, feet, head
 MIRRORED_V = (1, 2)  # torso
-CHEST, CHEST_MIDDLE = (
-    2,
-    0.4786,
-)  # V of the middle line of the torso's front in the studio's chart, where others have 0.5
+CHEST = 2
+CHEST_MIDDLE = 0.4786  # V of the middle line of the torso's front in the studio's chart, where others have 0.5
 
 
 @dataclass(frozen=True, kw_only=True)

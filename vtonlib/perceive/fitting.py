@@ -11,6 +11,17 @@ from torch.nn import functional
 PADDINGS = ("grey", "border")
 
 
+def as_batch(picture: Tensor) -> Tensor:
+    """A picture (3, H, W) or (B, 3, H, W) in [-1, 1] as a batch. Raises ValueError for another shape or range."""
+    pictures = picture[None] if picture.ndim == 3 else picture
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
+        raise ValueError(f"picture: expected (3, H, W) or (B, 3, H, W), got {tuple(picture.shape)}")
+    low, high = float(pictures.min()), float(pictures.max())
+    if not (low >= -1.001 and high <= 1.001):
+        raise ValueError(f"picture: expected values in [-1, 1], got {low:g} to {high:g}")
+    return pictures
+
+
 def fitted(picture: Tensor, size: tuple[int, int], padding: str = "grey") -> tuple[Tensor, tuple[int, int, int, int]]:
     """Pictures (B, 3, H, W) in [-1, 1] enlarged or reduced (antialiased) to fit into `size`, in its middle.
 

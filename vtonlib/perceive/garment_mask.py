@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
-from vtonlib.perceive.fitting import fitted
+from vtonlib.perceive.fitting import as_batch, fitted
 from vtonlib.perceive.small_unet import SmallUNet, SmallUNetConfig
 from vtonlib.perceive.u2net import (
     U2NETP,
@@ -164,7 +164,7 @@ class GarmentMasker:
     def probabilities(self, picture: Tensor) -> Tensor:
         """Values (B, 1, H, W) in [0, 1], float32, of a picture (3, H, W) or (B, 3, H, W) in [-1, 1], at its size and on
         its device. Raises ValueError for another shape or values out of range."""
-        pictures = checked(picture)
+        pictures = as_batch(picture)
         parts = pictures.to(torch.float32).split(1 if pictures[0].numel() > 2**21 else self.batch_size)
         return torch.cat([self.values(part) for part in parts]).to(pictures.device)
 
@@ -172,17 +172,6 @@ class GarmentMasker:
         """Masks (B, 1, H, W) in {0, 1}, float32; takes and raises what `probabilities` does."""
         mask = (self.probabilities(picture) > 0.5).to(torch.float32)
         return one_piece(mask) if self.tidy else mask
-
-
-def checked(picture: Tensor) -> Tensor:
-    """(3, H, W) or (B, 3, H, W) in [-1, 1] as a batch; ValueError for anything else."""
-    pictures = picture[None] if picture.ndim == 3 else picture
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
-        raise ValueError(f"picture: expected (3, H, W) or (B, 3, H, W), got {tuple(picture.shape)}")
-    low, high = float(pictures.min()), float(pictures.max())
-    if not (low >= -1.001 and high <= 1.001):
-        raise ValueError(f"picture: expected values in [-1, 1], got {low:g} to {high:g}")
-    return pictures
 
 
 # ---- loading -------------------------------------------------------------------------------------------------------

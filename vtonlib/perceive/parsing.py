@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
 from vtonlib.labels import LIP, LIP_MIRROR, LIP_PALETTE
-from vtonlib.perceive.fitting import fitted
+from vtonlib.perceive.fitting import as_batch, fitted
 from vtonlib.training import config_from
 
 SIZE = (256, 192)
@@ -244,7 +244,7 @@ class HumanParser:
 
         Raises ValueError for another shape or values out of range.
         """
-        pictures = self._checked(picture)
+        pictures = as_batch(picture)
         size = tuple(pictures.shape[-2:])
         parts = [resized(self._inside(part), size) for part in pictures.split(self.batch_size)]
         return torch.cat(parts).to(pictures.device)
@@ -256,19 +256,10 @@ class HumanParser:
         Probabilities are enlarged and the largest taken, so outlines are smooth: labels themselves can't be mixed.
         Raises ValueError as `probabilities` does.
         """
-        pictures = self._checked(picture)
+        pictures = as_batch(picture)
         size = tuple(pictures.shape[-2:])
         parts = [largest(self._inside(part), size) for part in pictures.split(self.batch_size)]
         return torch.cat(parts).to(pictures.device)
-
-    def _checked(self, picture: Tensor) -> Tensor:
-        pictures = picture[None] if picture.ndim == 3 else picture
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
-            raise ValueError(f"picture: expected (3, H, W) or (B, 3, H, W), got {tuple(picture.shape)}")
-        low, high = float(pictures.min()), float(pictures.max())
-        if not (low >= -1.001 and high <= 1.001):
-            raise ValueError(f"picture: expected values in [-1, 1], got {low:g} to {high:g}")
-        return pictures
 
     def _inside(self, pictures: Tensor) -> Tensor:
         """Probabilities of pictures as the net sees them, without the padding."""

@@ -31,7 +31,7 @@ from vtonlib.perceive.densepose import (
     swap_sides,
 )
 from vtonlib.sample import TryOnSample
-from vtonlib.systems.features_training import filmed, relight
+from vtonlib.systems.features_training import recoloured
 from vtonlib.systems.memory import Augmentation, PackedCache, draw_affine, from_bytes, lookup_grid, to_bytes
 from vtonlib.systems.runs import train_in, train_sizes, train_splits, two_stages
 from vtonlib.training import TrainConfig, picture_grid, resolve_device
@@ -197,14 +197,7 @@ def augment(batch: dict[str, Tensor], recipe: DensePoseRecipe, generator: torch.
     layers = torch.where(mirror.to(device)[:, None, None, None], swapped, layers)
     layers = functional.grid_sample(layers, grid, mode="nearest", align_corners=False)
     picture = functional.grid_sample(picture, grid, padding_mode="border", align_corners=False)
-    return _surface_batch(_recoloured(picture, recipe, generator), layers)
-
-
-def _recoloured(picture: Tensor, recipe: DensePoseRecipe, generator: torch.Generator) -> Tensor:
-    strength = 1 + (2 * torch.rand(len(picture), 1, 1, 1, generator=generator) - 1) * recipe.saturation
-    grey = picture.mean(1, keepdim=True)
-    picture = grey + (picture - grey) * strength.to(picture)
-    return filmed(relight(picture, recipe.light, generator), generator)
+    return _surface_batch(recoloured(picture, recipe.saturation, recipe.light, generator), layers)
 
 
 def part_pixels(cache: PackedCache) -> Tensor:

@@ -119,6 +119,15 @@ def filmed(pictures: Tensor, generator: torch.Generator) -> Tensor:
     return (pictures + draws[0] * (draws[1] < 0.5) * (soft - pictures) + grain).clamp(-1, 1)
 
 
+def recoloured(pictures: Tensor, saturation: float, light: float, generator: torch.Generator) -> Tensor:
+    """The strength of the colours of each picture (B,3,H,W) changed by up to `saturation` (share), then `relight` and
+    `filmed`."""
+    strength = 1 + (2 * torch.rand(len(pictures), 1, 1, 1, generator=generator) - 1) * saturation
+    grey = pictures.mean(1, keepdim=True)
+    pictures = grey + (pictures - grey) * strength.to(pictures)
+    return filmed(relight(pictures, light, generator), generator)
+
+
 def feature_terms(trainee: Trainee, batch: TryOnSample, recipe: FeaturesRecipe) -> dict[str, Tensor]:
     """The loss of either network: "parse", or "match" and "pose"."""
     maps = trainee.features(batch.person)

@@ -19,7 +19,7 @@ from torch.nn import functional
 from vtonlib.labels import LIP, LIP_MIRROR
 from vtonlib.perceive.parsing import IGNORED
 from vtonlib.sample import TryOnSample
-from vtonlib.systems.features_training import filmed, relight
+from vtonlib.systems.features_training import recoloured
 from vtonlib.systems.memory import PackedCache, lookup_grid, to_bytes
 
 PRESENT = 1e-3  # share of a picture's pixels from which on a label counts as worn
@@ -97,15 +97,8 @@ def augment(
     labels = functional.grid_sample(labels, grid, mode="nearest", align_corners=False)
     known = functional.grid_sample(pictures, grid, align_corners=False)
     parse = labels[:, 0].round().long() + IGNORED
-    known = torch.where((parse == IGNORED)[:, None], 0.0, _recoloured(known, strength, generator))
-    return known, parse
-
-
-def _recoloured(pictures: Tensor, strength: ParsingAugmentation, generator: torch.Generator) -> Tensor:
-    draws = 1 + (2 * torch.rand(len(pictures), 1, 1, 1, generator=generator) - 1) * strength.saturation
-    grey = pictures.mean(1, keepdim=True)
-    pictures = grey + (pictures - grey) * draws.to(pictures)
-    return filmed(relight(pictures, strength.light, generator), generator)
+    known = recoloured(known, strength.saturation, strength.light, generator)
+    return torch.where((parse == IGNORED)[:, None], 0.0, known), parse
 
 
 def label_pixels(cache: PackedCache) -> Tensor:
