@@ -5,6 +5,8 @@ permutation per epoch, the learning rate follows from s, and the random generato
 checkpoint therefore holds the tensors and the step, and a run that is killed and started again ends with the same
 weights as one that was left alone (same machine, same number of threads).
 
+The same loop trains a GAN: with a `Critic` every step is one of the network and then one of its critic.
+
 Started by `torchrun --nproc_per_node 2`, the same loop trains in several processes, see `vtonlib.parallel`: each works
 on its share of every batch, draws from (seed, s, rank) and takes the averaged step; process 0 alone validates and
 writes. Their number belongs to a run as its learning rate does.
@@ -13,12 +15,12 @@ writes. Their number belongs to a run as its learning rate does.
 from __future__ import annotations
 
 import copy
-import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,67 +29,18 @@ import torch
 from torch import Tensor, nn
 
 from vtonlib import parallel
-from vtonlib.checkpoints import load_weights, read_tensors, write_tensors
+from vtonlib.checkpoints import load_weights
 from vtonlib.log import Log
 from vtonlib.parallel import is_main_process, wait_for_everyone
 from vtonlib.pictures import picture_grid as picture_grid  # here for those who write `validate`
 from vtonlib.pictures import save_picture as save_picture
+from vtonlib.training_state import Critic as Critic
+from vtonlib.training_state import TrainConfig as TrainConfig
+from vtonlib.training_state import TrainState as TrainState
+from vtonlib.training_state import load_state as load_state
+from vtonlib.training_state import save_state as save_state
 
-SCHEDULES = ("constant", "linear", "cosine")
 Config = TypeVar("Config")
-FREE_TO_CHANGE = ("checkpoint_every", "validate_every", "log_every", "device", "progress")  # none changes a weight
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """How one stage is trained.
-
-    steps: optimiser steps; batch_size: samples a step, of all processes together; lr: the learning
-    rate of Adam, betas its two decay rates.
-    schedule: what lr does from step decay_start * steps on: stay "constant", or fall to 0 as "linear" or "cosine".
-    warm_up: steps over which lr first rises from 0. clip: largest norm of the gradient, None for no limit.
-    ema_decay: decay of the running average of the weights, see `ema_decay_at`.
-    seed: of data order, augmentation and dropout. device: "auto" takes CUDA where there is one, else the CPU.
-    checkpoint_every, validate_every, log_every: steps between two; 0 = only at the end (log: never).
-
-    Raises ValueError for a value out of its range.
-    """
-
-    steps: int
-    batch_size: int = 4
-    lr: float = 1e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    schedule: str = "constant"
-    decay_start: float = 0.5
-    warm_up: int = 0
-    clip: float | None = None
-    ema_decay: float = 0.999
-    seed: int = 0
-    checkpoint_every: int = 500
-    validate_every: int = 0
-    log_every: int = 10
-    device: str = "auto"
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))  # JSON gives a list
-        ranges = {
-            "steps": self.steps >= 0,
-            "batch_size": self.batch_size >= 1,
-            "lr": self.lr > 0 and math.isfinite(self.lr),
-            "betas": len(self.betas) == 2 and all(0 <= beta < 1 for beta in self.betas),
-            "schedule": self.schedule in SCHEDULES,
-            "decay_start": 0 <= self.decay_start <= 1,
-            "warm_up": self.warm_up >= 0,
-            "clip": self.clip is None or self.clip > 0,
-            "ema_decay": 0 <= self.ema_decay < 1,
-            "checkpoint_every": self.checkpoint_every >= 0,
-            "validate_every": self.validate_every >= 0,
-            "log_every": self.log_every >= 0,
-        }
-        for name, fits in ranges.items():
-            if not fits:
-                raise ValueError(f"TrainConfig: {name} = {getattr(self, name)!r} is out of range")
 
 
 def config_from(kind: type[Config], values: Mapping[str, Any]) -> Config:
@@ -175,63 +128,9 @@ def step_seed(seed: int, step: int, rank: int = 0) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-@dataclass(kw_only=True)
-class TrainState:
-    """What changes during training: the module, its running average, the optimiser and the number of steps done."""
-
-    module: nn.Module
-    average: nn.Module
-    optimiser: torch.optim.Optimizer
-    step: int = 0
-
-
-def save_state(path: str | Path, state: TrainState, config: TrainConfig) -> Path:
-    """Write a training state to one safetensors file, atomically and in full precision."""
-    optimiser = state.optimiser.state_dict()
-    tensors = {f"module/{name}": tensor for name, tensor in state.module.state_dict().items()}
-    tensors |= {f"average/{name}": tensor for name, tensor in state.average.state_dict().items()}
-    for index, values in optimiser["state"].items():
-        tensors |= {f"optimiser/{index}/{name}": tensor for name, tensor in values.items()}
-    metadata = {"step": state.step, "config": asdict(config), "parameter_groups": optimiser["param_groups"]}
-    if parallel.world_size() > 1:
-        metadata["processes"] = parallel.world_size()
-    return write_tensors(path, tensors, metadata)
-
-
-def load_state(path: str | Path, state: TrainState, config: TrainConfig) -> None:
-    """Read a training state back into `state`.
-
-    Raises ValueError where the file was written under another config or by another number of processes (naming the
-    difference), or for other tensors.
-    """
-    tensors, metadata = read_tensors(path)
-    if not {"step", "config", "parameter_groups"} <= set(metadata):
-        raise ValueError(f"{path}: expected a training state, got a file without step, config and parameter_groups")
-    before = {**metadata["config"], "processes": metadata.get("processes", 1)}
-    now = {**json.loads(json.dumps(asdict(config))), "processes": parallel.world_size()}
-    changed = [name for name in now if name not in FREE_TO_CHANGE and before.get(name) != now[name]]
-    if changed:
-        differences = ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed)
-        raise ValueError(f"{path}: belongs to another run ({differences}); choose another folder or remove this one")
-    parts: dict[str, dict[str, Tensor]] = {"module": {}, "average": {}, "optimiser": {}}
-    for name, tensor in tensors.items():
-        part, _, rest = name.partition("/")
-        parts[part][rest] = tensor
-    values: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in parts["optimiser"].items():
-        index, _, key = name.partition("/")
-        values.setdefault(int(index), {})[key] = tensor
-    try:
-        state.module.load_state_dict(parts["module"])
-        state.average.load_state_dict(parts["average"])
-        state.optimiser.load_state_dict({"state": values, "param_groups": metadata["parameter_groups"]})
-    except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path}: does not fit this module: {error}") from error
-    state.step = metadata["step"]
-
-
 MakeBatch = Callable[[list[int], torch.Generator], Any]
-Loss = Callable[[nn.Module, Any], dict[str, Tensor]]
+Terms = dict[str, Tensor]
+Loss = Callable[[nn.Module, Any], Terms | tuple[Terms, Any]]
 Validate = Callable[[nn.Module], tuple[dict[str, float], Tensor | None]]
 
 
@@ -245,6 +144,7 @@ def train(
     out: str | Path,
     validate: Validate | None = None,
     warm_start: str | Path | None = None,
+    critic: Critic | None = None,
 ) -> nn.Module:
     """Train `module` and return the running average of its weights, in eval mode.
 
@@ -255,11 +155,16 @@ def train(
     validate(average) gives numbers, and a picture (3,H,W) in [0,1] or None; it is called every `validate_every` steps
     and at the end, in process 0 while the others wait.
     warm_start: a weights file to begin from, for instance that of the same network at half the size.
+    critic: a network that judges this one. loss then gives (terms, made), made being what critic.loss takes: a tensor,
+    or tuples and dicts of them. First the module makes its step, with the critic's parameters held still; then the
+    critic makes one, on the same batch and the same `made`, without its graph. Its terms are not in the sum: they are
+    logged as critic_NAME. It begins as it is given, also with a warm start.
 
     Written to `out`, by process 0: state.safetensors (from which a later call with the same config resumes), log.csv,
     validation.csv and pictures/STEP.png. Random generators of the caller are left as they were.
-    Raises, in every process, FloatingPointError, naming the step and the terms, when the loss is no longer finite;
-    ValueError where `out` holds the state of another run, or the batch can't be shared out among the processes.
+    Raises, in every process, FloatingPointError, naming the step and the terms, when a loss is no longer finite;
+    TypeError where loss gives no pair though there is a critic, or one though there is none, and for another kind of
+    made; ValueError where `out` holds the state of another run, or the batch can't be shared out among the processes.
     """
     from tqdm import tqdm
 
@@ -268,7 +173,7 @@ def train(
     parallel.start(device)
     if main:
         out.mkdir(parents=True, exist_ok=True)
-    state = _start(config, module, device, out / "state.safetensors", warm_start)
+    state = _start(config, module, device, out / "state.safetensors", warm_start, critic)
     log = Log(out / "log.csv", resumed_at=state.step) if main else None
     validation = Log(out / "validation.csv", resumed_at=state.step) if main else None
     cuda_devices = [device] if device.type == "cuda" else []
@@ -277,7 +182,7 @@ def train(
     bar = tqdm(total=config.steps, initial=state.step, **look)
     with torch.random.fork_rng(devices=cuda_devices), bar:
         while state.step < config.steps:
-            terms = _step(state, config, loss, make_batch, length)
+            terms, judged = _step(state, config, loss, make_batch, length)
             done, last = state.step, state.step == config.steps
             looking = last or (config.validate_every and done % config.validate_every == 0)
             keeping = last or (config.checkpoint_every and done % config.checkpoint_every == 0)
@@ -286,6 +191,7 @@ def train(
                 values = {name: float(value) for name, value in terms.items()}
                 total, seconds = sum(values.values()), round(time.monotonic() - started, 3)
                 lr = learning_rate(done - 1, config)
+                values |= {f"critic_{name}": float(value) for name, value in judged.items()}
                 log.add({"step": done, "seconds": seconds, "lr": lr, "loss": total, **values})
                 bar.set_postfix(loss=f"{total:.4f}")
             if main and looking and validate is not None:
@@ -298,7 +204,12 @@ def train(
 
 
 def _start(
-    config: TrainConfig, module: nn.Module, device: torch.device, path: Path, warm_start: str | Path | None
+    config: TrainConfig,
+    module: nn.Module,
+    device: torch.device,
+    path: Path,
+    warm_start: str | Path | None,
+    critic: Critic | None,
 ) -> TrainState:
     module.to(device)
     resuming = path.exists()
@@ -307,7 +218,12 @@ def _start(
     parallel.copy_from_main([*module.parameters(), *module.buffers()])
     average = copy.deepcopy(module).eval().requires_grad_(False)
     optimiser = torch.optim.Adam(module.parameters(), lr=config.lr, betas=config.betas)
-    state = TrainState(module=module, average=average, optimiser=optimiser)
+    state = TrainState(module=module, average=average, optimiser=optimiser, critic=critic)
+    if critic is not None:
+        critic.module.to(device).requires_grad_(True)
+        parallel.copy_from_main([*critic.module.parameters(), *critic.module.buffers()])
+        own = critic.config_in(config)
+        state.critic_optimiser = torch.optim.Adam(critic.module.parameters(), lr=own.lr, betas=own.betas)
     if resuming:
         load_state(path, state, config)
     steps = parallel.all_values(state.step, device)
@@ -316,31 +232,94 @@ def _start(
     return state
 
 
-def _step(state: TrainState, config: TrainConfig, loss: Loss, make_batch: MakeBatch, length: int) -> dict[str, Tensor]:
-    """One optimiser step; returns the terms of the loss before it, means over all processes."""
+def _step(
+    state: TrainState, config: TrainConfig, loss: Loss, make_batch: MakeBatch, length: int
+) -> tuple[Terms, Terms]:
+    """One optimiser step, and then one of the critic, if there is one.
+
+    Returns the terms of both losses before it, means over all processes.
+    """
     seed = step_seed(config.seed, state.step, parallel.rank())
     torch.manual_seed(seed)
     indices = batch_indices(state.step, length=length, batch_size=config.batch_size, seed=config.seed)
     batch = make_batch(parallel.share(indices), torch.Generator().manual_seed(seed))
+    critic, judged = state.critic, {}
     state.module.train()
-    terms = loss(state.module, batch)
+    with _held_still(critic):
+        terms, made = _terms_and_made(loss(state.module, batch), critic)
+        terms = _descend(state.module, state.optimiser, terms, state.step, config)
+    update_ema(state.average, state.module, ema_decay_at(state.step, config.ema_decay))
+    if critic is not None:
+        own, judged = critic.config_in(config), critic.loss(critic.module, batch, detached(made))
+        judged = _descend(critic.module, state.critic_optimiser, judged, state.step, own, of=" of the critic")
+    state.step += 1
+    return terms, judged
+
+
+@contextmanager
+def _held_still(critic: Critic | None) -> Iterator[None]:
+    """For the step of the network that it judges: gradients go through the critic, and leave none with it."""
+    if critic is None:
+        yield
+        return
+    critic.module.train().requires_grad_(False)
+    try:
+        yield
+    finally:
+        critic.module.requires_grad_(True)
+
+
+def _terms_and_made(found: Terms | tuple[Terms, Any], critic: Critic | None) -> tuple[Terms, Any]:
+    kind = type(found).__name__
+    if critic is None:
+        if not isinstance(found, Mapping):
+            raise TypeError(f"train: loss: without a critic expected terms by name, got {kind}")
+        return found, None
+    if not (isinstance(found, tuple) and len(found) == 2):
+        raise TypeError(f"train: loss: with a critic expected (terms, made), got {kind}")
+    return found
+
+
+def detached(made: Any) -> Any:
+    """The same values without their graph: of a tensor, or of tuples (also named ones) and dicts of them, nested.
+
+    Raises TypeError for anything else.
+    """
+    if isinstance(made, Tensor):
+        return made.detach()
+    if isinstance(made, dict):
+        return {name: detached(value) for name, value in made.items()}
+    if isinstance(made, tuple):
+        values = [detached(value) for value in made]
+        return type(made)(*values) if hasattr(made, "_fields") else tuple(values)
+    kind = type(made).__name__
+    raise TypeError(f"train: made: expected a tensor, or tuples and dicts of tensors, for the critic, got {kind}")
+
+
+def _descend(
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    terms: Terms,
+    step: int,
+    config: TrainConfig,
+    of: str = "",
+) -> Terms:
+    """One step of an optimiser down the sum of the terms; returns their means over all processes."""
     stacked = torch.stack([value.reshape(()) for value in terms.values()])
     total, means = stacked.sum(), parallel.average(stacked.detach())
     terms = dict(zip(terms, means, strict=True))
     if not torch.isfinite(means.sum()):  # of the mean, so that every process stops, whichever has met it
         values = ", ".join(f"{name} {float(value):g}" for name, value in terms.items())
-        raise FloatingPointError(f"training step {state.step + 1}: the loss is not finite ({values})")
-    state.optimiser.zero_grad(set_to_none=True)
+        raise FloatingPointError(f"training step {step + 1}: the loss{of} is not finite ({values})")
+    optimiser.zero_grad(set_to_none=True)
     total.backward()
-    parallel.average_gradients(state.module)
+    parallel.average_gradients(module)
     if config.clip is not None:
-        nn.utils.clip_grad_norm_(state.module.parameters(), config.clip)
-    for group in state.optimiser.param_groups:
-        group["lr"] = learning_rate(state.step, config)
-    state.optimiser.step()
-    parallel.copy_from_main(state.module.buffers())
-    update_ema(state.average, state.module, ema_decay_at(state.step, config.ema_decay))
-    state.step += 1
+        nn.utils.clip_grad_norm_(module.parameters(), config.clip)
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate(step, config)
+    optimiser.step()
+    parallel.copy_from_main(module.buffers())
     return terms
 
 
