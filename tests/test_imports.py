@@ -23,7 +23,8 @@ ORDER = (
     ("systems",),
     ("evaluation",),
     ("evaluation_tables",),
-    ("evaluation_tryon",),
+    ("evaluation_tryon", "preferences"),
+    ("human_study",),
     ("course", "train_command"),
     ("__main__",),
 )
