@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vtonlib.losses import flow_loss, gmm_loss, l1_loss
+from vtonlib.losses import class_weights, flow_loss, gmm_loss, l1_loss
 from vtonlib.warp import pixel_centres, pixel_indices
 
 
@@ -66,3 +66,14 @@ def test_flow_loss_at_zero_and_without_pixels():
     loss.backward()
     assert loss.item() < 1e-4 and grid.grad.isfinite().all()
     assert flow_loss(grid, flow, torch.zeros(1, 1, 6, 5), align_corners=False).item() == 0
+
+
+def test_class_weights_lift_the_rare_up_to_a_cap():
+    pixels = torch.tensor([9000, 900, 90, 10, 0])
+    weights = class_weights(pixels, cap=8.0)
+    assert weights[0] < weights[1] < weights[2] < weights[3] == weights[4] == 8.0
+    assert float(weights[1] / weights[0]) == pytest.approx(10**0.5, rel=1e-5), "the square root of 10 times rarer"
+    free = class_weights(pixels[:4], cap=1e6)
+    assert float((free * pixels[:4]).sum() / pixels.sum()) == pytest.approx(1.0, rel=1e-5)
+    with pytest.raises(ValueError, match="all are 0"):
+        class_weights(torch.zeros(20), 4.0)

@@ -36,7 +36,6 @@ from vtonlib.systems.densepose_training import (
     augment,
     densepose_terms,
     pack,
-    part_weights,
     soft_overlap,
     surface_errors,
     surface_loss,
@@ -174,10 +173,10 @@ def test_the_aspect_is_kept_and_padded_to_what_the_network_takes():
 def test_what_is_no_picture_is_refused():
     estimator = DensePoseEstimator(DensePoseNet(SMALL))
     for wrong, message in (
-        (torch.zeros(1, 40, 40), r"picture: expected \(3, H, W\)"),
-        (torch.zeros(3, 40, 0), r"got \(3, 40, 0\)"),
-        (torch.full((3, 40, 40), 255.0), r"expected values in \[-1, 1\], got \[255, 255\]"),
-        (torch.full((3, 40, 40), torch.nan), "got .nan, nan"),
+        (torch.zeros(1, 40, 40), r"picture: expected floats \(3, H, W\)"),
+        (torch.zeros(3, 40, 0), r"got torch\.float32 \(3, 40, 0\)"),
+        (torch.full((3, 40, 40), 255.0), r"expected values in \[-1, 1\], got 255 to 255"),
+        (torch.full((3, 40, 40), torch.nan), "got nan to nan"),
     ):
         with pytest.raises(ValueError, match=message):
             estimator(wrong)
@@ -287,17 +286,6 @@ def test_u_and_v_are_learned_at_the_true_part_and_where_they_are_known():
     assert not u.grad[0][~touched].any() and u.grad[0][touched].bool().float().mean() > 0.9
     nothing = batch._replace(known=torch.zeros_like(known))
     assert float(surface_loss(DensePoseMaps(torch.zeros(1, 25, 8, 8), u.detach(), v), nothing)) == 0
-
-
-def test_weights_of_parts():
-    pixels = torch.zeros(25, dtype=torch.int64)
-    pixels[0], pixels[2] = 900, 100
-    weights = part_weights(pixels, 4.0)
-    assert float(weights[2] / weights[0]) == pytest.approx(3.0, rel=1e-5)
-    assert float((weights * pixels).sum() / pixels.sum()) == pytest.approx(1.0, rel=1e-5)
-    assert float(weights[5]) == 4.0
-    with pytest.raises(ValueError, match="all are 0"):
-        part_weights(torch.zeros(25), 4.0)
 
 
 def test_errors_of_u_and_v():

@@ -136,7 +136,7 @@ def test_backends_and_weights_that_are_refused(tmp_path):
     with pytest.raises(ValueError, match=f"expected one of {', '.join(BACKENDS)}, got 'sam'"):
         load_garment_mask("sam")
     with pytest.raises(
-        FileNotFoundError, match=r"no\.safetensors: no such weights file; this makes it: python -m vton"
+        FileNotFoundError, match=r"no\.safetensors: no such weights file; it is made by: python -m vton"
     ):
         load_garment_mask("unet", tmp_path / "no.safetensors")
     with pytest.raises(FileNotFoundError, match="'u2net': no weights"):
@@ -147,7 +147,9 @@ def test_backends_and_weights_that_are_refused(tmp_path):
         load_garment_mask("rembg", tmp_path / "u2net.onnx")
     other = save_weights(tmp_path / "other.safetensors", {"x": torch.zeros(1)}, {"system": "perceive", "stage": "pose"})
     for backend in ("unet", "u2netp"):
-        with pytest.raises(ValueError, match=rf"other\.safetensors: expected .* garment-mask-{backend}, got"):
+        with pytest.raises(
+            ValueError, match=rf"other\.safetensors: expected .* 'garment-mask-{backend}', got 'perceive', 'pose'"
+        ):
             load_garment_mask(backend, other)
 
 
@@ -354,7 +356,7 @@ def test_training_from_files_to_masks(network, studio_root, tmp_path):
     mask = garment_mask(torch.zeros(3, 50, 70), network, path)
     assert mask.shape == (1, 1, 50, 70)
     other = "u2netp" if network == "unet" else "unet"
-    with pytest.raises(ValueError, match="expected system perceive"):
+    with pytest.raises(ValueError, match="expected weights of system 'perceive'"):
         load_garment_mask(other, path)
     with pytest.raises(ValueError, match="holds another run"):
         train_garment_mask([studio_root], tmp_path / "run", **arguments)

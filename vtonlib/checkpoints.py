@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,35 @@ def load_weights(path: str | Path, module: nn.Module, *, strict: bool = True) ->
             if name in tensors:
                 tensor.copy_(tensors[name])
     return metadata
+
+
+def load_trained(
+    path: str | Path,
+    build: Callable[[dict[str, Any]], nn.Module],
+    *,
+    system: str,
+    stage: str,
+    command: str | None = None,
+) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network of the course, in eval mode and without gradients, and the metadata of its file.
+
+    build(config): the network from the config, a mapping, that the file states. system, stage: whose the file must be.
+    command: the line that makes the file, for the message where it isn't there.
+    Raises FileNotFoundError; ValueError, naming the file, for one of another system or stage, without a config, damaged
+    or with other tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such weights file" + (f"; it is made by: {command}" if command else ""))
+    metadata = read_metadata(path)
+    found = (metadata.get("system"), metadata.get("stage"))
+    if found != (system, stage) or "config" not in metadata:
+        raise ValueError(
+            f"{path}: expected weights of system {system!r}, stage {stage!r}, got {found[0]!r}, {found[1]!r}"
+        )
+    module = build(metadata["config"])
+    load_weights(path, module)
+    return module.eval().requires_grad_(False), metadata
 
 
 def _shortened(names: list[str], most: int = 5) -> str:

@@ -104,3 +104,18 @@ def mask_loss(
     if targets[kind] is None:
         raise ValueError(f"mask_loss: kind {kind!r} needs {'warped_mask' if kind == 'released' else 'worn_mask'}")
     return l1_loss(composition_mask, targets[kind])
+
+
+def class_weights(pixels: Tensor, cap: float) -> Tensor:
+    """How much a pixel of each label counts in a cross-entropy: (K,) float32 from pixel counts (K,).
+
+    The square root of the inverse frequency, such that the mean over all pixels is 1 before it is cut at `cap`; a label
+    that never occurs gets `cap`. Without it a label of one pixel in a thousand (gloves, the back of a thigh) is never
+    guessed; with the full inverse it would be guessed everywhere. Raises ValueError for no pixel.
+    """
+    total = pixels.sum()
+    if total < 1:
+        raise ValueError("class_weights: expected pixel counts, all are 0")
+    share = pixels.double() / total
+    weights = share.clamp(min=1e-12).rsqrt()
+    return (weights / (weights * share).sum()).clamp(max=cap).float()

@@ -689,7 +689,7 @@ from vtonlib.training import batch_indices
 small = open_dataset(root, split="train", pairing="paired", size=(128, 96))
 cache = PackedCache(small, range(min(4 * settings.samples, len(small))), lambda sample: training.pack(sample) | mask_training.pack(sample))  # fmt: skip
 recipe = training.RECIPES["laptop"]
-frequency = training.part_weights(training.part_pixels(cache), recipe.weight_cap)
+frequency = training.class_weights(training.part_pixels(cache), recipe.weight_cap)
 batch = training.augment(cache.batch(range(4)), recipe, torch.Generator().manual_seed(1))
 maps = torch.cat([torch.where(batch.part < 25, batch.part, 0)[:, None], batch.surface], 1)
 show_images([[to_01(picture).clamp(0, 1) for picture in batch.picture], [chequer(each) for each in maps]], height=150,

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, pad
 
-from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
+from vtonlib.checkpoints import WEIGHTS_FOLDER, load_trained
 from vtonlib.data import Fit
 from vtonlib.labels import DENSEPOSE, DENSEPOSE_MIRROR
+from vtonlib.perceive.fitting import as_batch
 from vtonlib.perceive.small_unet import SmallUNet, SmallUNetConfig
 
 PARTS = len(DENSEPOSE)  # with the background
@@ -129,8 +130,7 @@ class DensePoseEstimator:
 
         Raises ValueError for another shape or range.
         """
-        check_picture(picture)
-        batch = picture.to(self.device, torch.float32) if picture.ndim == 4 else picture.to(self.device)[None].float()
+        batch = as_batch(picture).to(self.device, torch.float32)
         size = tuple(batch.shape[-2:])
         fit = Fit.of(size, working_size(size, self.network.multiple))
         left, top, right, bottom = fit.padding
@@ -153,15 +153,6 @@ def working_size(size: tuple[int, int], multiple: int) -> tuple[int, int]:
     return tuple(max(multiple, -(-round(side * scale) // multiple) * multiple) for side in size)
 
 
-def check_picture(picture: Tensor) -> None:
-    """Raise ValueError for what is no picture (3,H,W) or batch (B,3,H,W) in [-1,1]."""
-    if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or not picture.numel():
-        raise ValueError(f"picture: expected (3, H, W) or (B, 3, H, W), got {tuple(picture.shape)}")
-    low, high = (float(value) for value in picture.detach().aminmax())
-    if not (low >= -1.001 and high <= 1.001):  # NaN fails too
-        raise ValueError(f"picture: expected values in [-1, 1], got [{low:.3g}, {high:.3g}]")
-
-
 def load_densepose(weights: str | Path = "course", *, device: str | torch.device = "cpu") -> DensePoseEstimator:
     """The trained estimator. weights: "course", those that come with the course, or a file of `train_densepose`.
 
@@ -171,14 +162,12 @@ def load_densepose(weights: str | Path = "course", *, device: str | torch.device
     from vtonlib.training import config_from
 
     path = WEIGHTS_FOLDER / FILE if weights == "course" else Path(weights)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such weights file; it is made by: {COMMAND} --weights {path}")
-    metadata = read_metadata(path)
-    if (metadata.get("system"), metadata.get("stage")) != ("perceive", "densepose"):
-        got = f"{metadata.get('system')!r}, {metadata.get('stage')!r}"
-        raise ValueError(f"{path}: expected weights of system 'perceive', stage 'densepose', got {got}")
-    network = DensePoseNet(config_from(DensePoseConfig, metadata["config"]))
-    load_weights(path, network)
+
+    def build(config: dict) -> DensePoseNet:
+        return DensePoseNet(config_from(DensePoseConfig, config))
+
+    command = f"{COMMAND} --weights {path}"
+    network, _ = load_trained(path, build, system="perceive", stage="densepose", command=command)
     return DensePoseEstimator(network, device=device)
 
 

@@ -14,8 +14,9 @@ PADDINGS = ("grey", "border")
 def as_batch(picture: Tensor) -> Tensor:
     """A picture (3, H, W) or (B, 3, H, W) in [-1, 1] as a batch. Raises ValueError for another shape or range."""
     pictures = picture[None] if picture.ndim == 3 else picture
-    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel():
-        raise ValueError(f"picture: expected (3, H, W) or (B, 3, H, W), got {tuple(picture.shape)}")
+    if pictures.ndim != 4 or pictures.shape[1] != 3 or not pictures.numel() or not pictures.is_floating_point():
+        got = f"{picture.dtype} {tuple(picture.shape)}"
+        raise ValueError(f"picture: expected floats (3, H, W) or (B, 3, H, W), got {got}")
     low, high = float(pictures.min()), float(pictures.max())
     if not (low >= -1.001 and high <= 1.001):
         raise ValueError(f"picture: expected values in [-1, 1], got {low:g} to {high:g}")

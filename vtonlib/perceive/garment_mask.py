@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
+from vtonlib.checkpoints import WEIGHTS_FOLDER, load_trained
 from vtonlib.perceive.fitting import as_batch, fitted
 from vtonlib.perceive.small_unet import SmallUNet, SmallUNetConfig
 from vtonlib.perceive.u2net import (
@@ -205,10 +205,7 @@ def load_garment_mask(
             "with weights='.../u2net.pth', or take backend 'u2netp' or 'unet'"
         )
     file = WEIGHTS_FOLDER / weights_file(backend) if weights == "course" else Path(weights)
-    if not file.is_file():
-        makes = f"; this makes it: {COMMANDS[backend]} --weights {file}" if backend in COMMANDS else ""
-        raise FileNotFoundError(f"{file}: no such weights file{makes}")
-    if backend != "unet" and not is_course_file(file):
+    if backend != "unet" and file.is_file() and not is_course_file(file):
         network = load_u2net(file, backend, device=device)
 
         def published(pictures: Tensor) -> Tensor:
@@ -216,7 +213,13 @@ def load_garment_mask(
             return published_output(maps[0], tuple(pictures.shape[-2:]))
 
         return GarmentMasker(backend, published, tidy=tidy)
-    network, size = _load_course(file, backend, device)
+
+    def build(config: dict) -> nn.Module:
+        return build_network(config_from(GarmentMaskConfig, config))
+
+    command = f"{COMMANDS[backend]} --weights {file}" if backend in COMMANDS else None
+    network, metadata = load_trained(file, build, system="perceive", stage=f"garment-mask-{backend}", command=command)
+    network, size = network.to(device), tuple(metadata["config"]["size"])
     return GarmentMasker(backend, lambda pictures: course_values(network, size, pictures.to(device)), tidy=tidy)
 
 
@@ -234,17 +237,6 @@ def garment_mask(
     `load_garment_mask` and `GarmentMasker` do.
     """
     return load_garment_mask(backend, weights, device=device, tidy=tidy)(picture)
-
-
-def _load_course(file: Path, network: str, device: str | torch.device) -> tuple[nn.Module, tuple[int, int]]:
-    metadata = read_metadata(file)
-    found = (metadata.get("system"), metadata.get("stage"))
-    if found != ("perceive", f"garment-mask-{network}"):
-        raise ValueError(f"{file}: expected system perceive, stage garment-mask-{network}, got {found}")
-    config = config_from(GarmentMaskConfig, metadata["config"])
-    module = build_network(config)
-    load_weights(file, module)
-    return module.to(device).eval().requires_grad_(False), config.size
 
 
 def _package_values(backend: str, device: str | torch.device) -> Callable[[Tensor], Tensor]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
+from vtonlib.checkpoints import WEIGHTS_FOLDER, load_trained
 from vtonlib.labels import LIP, LIP_MIRROR, LIP_PALETTE
 from vtonlib.perceive.fitting import as_batch, fitted
 from vtonlib.training import config_from
@@ -285,13 +285,9 @@ def load_parser(
     another network.
     """
     file = WEIGHTS_FOLDER / "parsing.safetensors" if weights == "course" else Path(weights)
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such weights file; this makes it: {COMMAND.format(file=file)}")
-    metadata = read_metadata(file)
-    found = (metadata.get("system"), metadata.get("stage"))
-    if found != ("perceive", "parsing"):
-        raise ValueError(f"{file}: expected the weights of a parser (system perceive, stage parsing), got {found}")
-    net = EdgeParser(config_from(EdgeParserConfig, metadata["config"]))
-    load_weights(file, net)
-    net.requires_grad_(False)
+
+    def build(config: dict) -> EdgeParser:
+        return EdgeParser(config_from(EdgeParserConfig, config))
+
+    net, metadata = load_trained(file, build, system="perceive", stage="parsing", command=COMMAND.format(file=file))
     return HumanParser(net.to(device), size=tuple(metadata.get("size", SIZE)), flip=flip)

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vtonlib.checkpoints import WEIGHTS_FOLDER, load_weights, read_metadata
+from vtonlib.checkpoints import WEIGHTS_FOLDER, load_trained
 from vtonlib.labels import BODY_25, BODY_25_INDEX, BODY_25_MIRROR
-from vtonlib.perceive.fitting import fitted
+from vtonlib.perceive.fitting import as_batch, fitted
 from vtonlib.perceive.keypoints import blur, decode_heatmaps
 from vtonlib.training import config_from
 
@@ -194,7 +194,7 @@ class PoseEstimator:
         what is not seen. It is the height of the peak against that of a perfect one.
         Raises ValueError for another shape, and for values that are not finite or far outside [-1, 1].
         """
-        pictures = _checked(picture).to(next(self.network.parameters()).device)
+        pictures = as_batch(picture).to(next(self.network.parameters()).device)
         points = self._look(pictures)
         if self.again:
             for index, first in enumerate(points.clone()):
@@ -294,16 +294,6 @@ def fit_inside(pictures: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor,
     return inside, scale, pictures.new_tensor([left, top])
 
 
-def _checked(picture: Tensor) -> Tensor:
-    if picture.ndim not in (3, 4) or picture.shape[-3] != 3 or not picture.is_floating_point() or not picture.numel():
-        expected = "picture: expected floats (3, H, W) or (B, 3, H, W)"
-        raise ValueError(f"{expected}, got {picture.dtype} {tuple(picture.shape)}")
-    low, high = float(picture.min()), float(picture.max())
-    if not (low >= -1.01 and high <= 1.01):
-        raise ValueError(f"picture: expected values in [-1, 1], got {low:g} to {high:g}")
-    return picture[None] if picture.ndim == 3 else picture
-
-
 def load_pose(weights: str | Path = "course", device: str | torch.device = "cpu", **options) -> PoseEstimator:
     """A trained pose estimator. weights: "course" or a weights file; options: those of `PoseEstimator`.
 
@@ -311,13 +301,10 @@ def load_pose(weights: str | Path = "course", device: str | torch.device = "cpu"
     of another network.
     """
     file = WEIGHTS_FOLDER / FILE if weights == "course" else Path(weights)
-    if not file.is_file():
-        command = f"python -m vtonlib train pose --data data/wild data/benchmark --out runs/pose --weights {file}"
-        raise FileNotFoundError(f"{file}: no such weights file; this makes it: {command}")
-    metadata = read_metadata(file)
-    kind = (metadata.get("system"), metadata.get("stage"))
-    if kind != ("perceive", "pose") or "config" not in metadata:
-        raise ValueError(f"{file}: expected weights of the system 'perceive', stage 'pose', got {kind}")
-    network = PoseNet(config_from(PoseConfig, metadata["config"]))
-    load_weights(file, network)
-    return PoseEstimator(network.to(device).eval().requires_grad_(False), **options)
+    command = f"python -m vtonlib train pose --data data/wild data/benchmark --out runs/pose --weights {file}"
+
+    def build(config: dict) -> PoseNet:
+        return PoseNet(config_from(PoseConfig, config))
+
+    network, _ = load_trained(file, build, system="perceive", stage="pose", command=command)
+    return PoseEstimator(network.to(device), **options)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vtonlib.losses import class_weights
 from vtonlib.metrics import label_scores, label_table
 from vtonlib.parallel import is_main_process
 from vtonlib.perceive.densepose import (
@@ -44,9 +45,9 @@ IGNORED = 255  # in the parts of a `SurfaceBatch`: nobody knows what is here
 class DensePoseRecipe:
     """How a DensePose network is trained: at one size after the other.
 
-    weight_cap: largest weight of a part in the cross-entropy, see `part_weights`. overlap, surface: weights of the
-    soft IoU and of U, V beside it. light, saturation: largest change of brightness and contrast, of the strength of
-    colours. Raises ValueError for another number of stages than sizes, or a size that comes twice.
+    weight_cap: largest weight of a part in the cross-entropy, see `vtonlib.losses.class_weights`. overlap, surface:
+    weights of the soft IoU and of U, V beside it. light, saturation: largest change of brightness and contrast, of the
+    strength of colours. Raises ValueError for another number of stages than sizes, or a size that comes twice.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((128, 96), (256, 192))
@@ -90,19 +91,6 @@ class SurfaceBatch(NamedTuple):
 # ---- the loss ------------------------------------------------------------------------------------------------------
 
 
-def part_weights(pixels: Tensor, cap: float) -> Tensor:
-    """How much a pixel of each part counts in the cross-entropy: (25,) float32 from pixel counts (25,).
-
-    The square root of the inverse frequency, such that the mean over all pixels is 1 before it is cut at `cap`; a part
-    that never occurs gets `cap`. Raises ValueError for no pixel.
-    """
-    if pixels.sum() < 1:
-        raise ValueError("part_weights: expected pixel counts, all are 0")
-    share = pixels.double() / pixels.sum()
-    weights = share.clamp(min=1e-12).rsqrt()
-    return (weights / (weights * share).sum()).clamp(max=cap).float()
-
-
 def soft_overlap(log_probabilities: Tensor, part: Tensor) -> Tensor:
     """1 - IoU with probabilities in the place of guesses, the mean over the parts that occur in the batch; a scalar.
 
@@ -140,7 +128,7 @@ def surface_loss(maps: DensePoseMaps, batch: SurfaceBatch) -> Tensor:
 def densepose_terms(
     net: DensePoseNet, batch: SurfaceBatch, recipe: DensePoseRecipe, weights: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """The loss: "part" (cross-entropy with the weights (25,) of `part_weights`), "overlap" and "surface"."""
+    """The loss: "part" (cross-entropy with the weights (25,) of `class_weights`), "overlap" and "surface"."""
     maps = net(batch.picture)
     scores = maps.parts.log_softmax(1)
     part = functional.nll_loss(scores, batch.part, weights, ignore_index=IGNORED, reduction="sum")
@@ -277,7 +265,7 @@ def train_densepose(
         progress = config.progress and is_main_process()
         cache = PackedCache(trained_on, range(len(trained_on)), pack, progress=progress)
         watched = PackedCache(held_out, range(len(held_out)), pack)
-        counts = part_weights(part_pixels(cache), recipe.weight_cap).to(device)
+        counts = class_weights(part_pixels(cache), recipe.weight_cap).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             net = DensePoseNet(recipe.config)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vtonlib.labels import LIP
+from vtonlib.losses import class_weights
 from vtonlib.metrics import label_scores, label_table
 from vtonlib.parallel import is_main_process
 from vtonlib.perceive.parsing import IGNORED, SIZE, EdgeParser, EdgeParserConfig, edges_of, label_colours
@@ -34,8 +35,8 @@ PARSING_FILE = "parsing.safetensors"
 class ParsingRecipe:
     """How a parser is trained: at one size after the other.
 
-    weight_cap: largest class weight, see `class_weights`. cross_entropy, lovasz, edge: weights of the terms.
-    lovasz_pixels: on so many pixels of a batch, about, Lovasz-softmax is taken; it sorts them for every label.
+    weight_cap: largest class weight, see `vtonlib.losses.class_weights`. cross_entropy, lovasz, edge: weights of the
+    terms. lovasz_pixels: on so many pixels of a batch, about, Lovasz-softmax is taken; it sorts them for every label.
     rare: for each stage the share of people below which a label is rare, see `parsing_data.repeats`; () for none.
     Raises ValueError for another number of stages than sizes, or a size that comes twice.
     """
@@ -73,21 +74,6 @@ RECIPES = {
 
 
 # ---- the loss ------------------------------------------------------------------------------------------------------
-
-
-def class_weights(pixels: Tensor, cap: float) -> Tensor:
-    """How much a pixel of each label counts in the cross-entropy: (K,) float32 from pixel counts (K,).
-
-    The square root of the inverse frequency, such that the mean over all pixels is 1 before it is cut at `cap`; a label
-    that never occurs gets `cap`. Without it a label of one pixel in a thousand (gloves, sunglasses) is never guessed;
-    with the full inverse it would be guessed everywhere. Raises ValueError for no pixel.
-    """
-    total = pixels.sum()
-    if total < 1:
-        raise ValueError("class_weights: expected pixel counts, all are 0")
-    share = pixels.double() / total
-    weights = share.clamp(min=1e-12).rsqrt()
-    return (weights / (weights * share).sum()).clamp(max=cap).float()
 
 
 def lovasz_gradient(truth: Tensor) -> Tensor:
@@ -236,6 +222,8 @@ def train_parsing(
         watched = PackedCache(held_out, range(len(held_out)), pack)
         rare = recipe.rare[recipe.sizes.index(size)] if recipe.rare else 0.0
         order = torch.repeat_interleave(torch.arange(len(cache)), repeats(cache, rare))
+        # Of the pixels as they are, not as they are shown: counted after the repetition, dresses were guessed better on
+        # the studio (IoU 0.39 for 0.30) and everything worse on photographs (mean IoU 0.74 for 0.80).
         counts = class_weights(label_pixels(cache), recipe.weight_cap).to(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
