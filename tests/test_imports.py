@@ -14,6 +14,7 @@ ORDER = (
     ("sample",),
     ("represent",),
     ("layouts",),
+    ("poses",),
     ("data",),
     ("studio", "warp", "nets", "metrics", "checkpoints"),
     ("parallel", "pictures", "log"),
@@ -24,7 +25,7 @@ ORDER = (
     ("evaluation",),
     ("evaluation_tables",),
     ("evaluation_tryon", "preferences"),
-    ("human_study",),
+    ("human_study", "evaluation_new_pose"),
     ("course", "train_command"),
     ("__main__",),
 )

@@ -1,6 +1,6 @@
 """Numbers of try-on pictures as tables: means with their intervals, comparisons, break-downs, files.
 
-What is measured, and how, says `vtonlib.evaluation_tryon`, which fills these tables.
+What is measured, and how, say `vtonlib.evaluation_tryon` and `vtonlib.evaluation_new_pose`, which fill these tables.
 
 Convention: a difference is in favour of the method that is named first: above 0 it is the better one, whether the
 number is one that should be high (SSIM, PSNR) or low (L1, perceptual distance).
@@ -25,10 +25,11 @@ from vtonlib.checkpoints import replacing
 from vtonlib.evaluation import Estimate, bootstrap
 
 PAIRINGS = ("paired", "unpaired")
-REGIONS = ("all", "garment", "skin", "uncovered", "rest")
+NEW_POSE = "new-pose"  # the pairing of another garment in another pose, see `vtonlib.evaluation_new_pose`
+REGIONS = ("all", "garment", "skin", "uncovered", "head", "lower", "rest")
 NUMBERS = ("ssim", "psnr", "l1", "perceptual")
 HIGHER_IS_BETTER = {"ssim": True, "psnr": True, "l1": False, "perceptual": False}
-BASELINES = {"paired": ("agnostic", "paste"), "unpaired": ("untouched", "paste")}
+BASELINES = {"paired": ("agnostic", "paste"), "unpaired": ("untouched", "paste"), NEW_POSE: ("untouched", "stay")}
 PSNR_CEILING = 10 * math.log10(12 * 255**2)  # 58.9 dB: rounding to steps of 1/255 has a mean squared error of step^2/12
 MOST_GROUPS = 10  # an attribute of numbers with more values than this is cut into thirds
 MARKS = {"better": "+", "worse": "-"}
@@ -78,7 +79,7 @@ class TryOnEvaluation:
     @property
     def pairings(self) -> list[str]:
         """The pairings that were measured."""
-        return [pairing for pairing in PAIRINGS if any(key[0] == pairing for key in self._groups)]
+        return [pairing for pairing in (*PAIRINGS, NEW_POSE) if any(key[0] == pairing for key in self._groups)]
 
     def methods(self, pairing: str) -> list[str]:
         """Baselines, then the systems in the order they were given."""
@@ -101,13 +102,18 @@ class TryOnEvaluation:
         least = PSNR_CEILING - 1e-4  # single precision
         return sum(value >= least for value in self.column(pairing, method, region, "psnr"))
 
+    def estimate(self, pairing: str, values: Sequence[float]) -> Estimate:
+        """Mean of one number a sample, in the order of `column`, with its interval."""
+        return bootstrap(values)
+
     def summary(self) -> dict[str, dict[str, dict[str, dict[str, Estimate]]]]:
         """pairing -> region -> method -> number -> mean with its bootstrap 95% interval."""
         return {
             pairing: {
                 region: {
                     method: {
-                        number: bootstrap(self.column(pairing, method, region, number)) for number in NUMBERS
+                        number: self.estimate(pairing, self.column(pairing, method, region, number))
+                        for number in NUMBERS
                     }
                     for method in self.methods(pairing)
                 }
@@ -124,7 +130,8 @@ class TryOnEvaluation:
                 mine = np.asarray(self.column(pairing, method, region, number))
                 sign = 1 if HIGHER_IS_BETTER[number] else -1
                 against = {
-                    other: bootstrap(sign * (mine - self.column(pairing, other, region, number))) for other in others
+                    other: self.estimate(pairing, sign * (mine - self.column(pairing, other, region, number)))
+                    for other in others
                 }
                 comparisons.append(
                     Comparison(pairing=pairing, region=region, number=number, method=method, against=against)
@@ -173,8 +180,8 @@ class TryOnEvaluation:
     def by(self, *attributes: str) -> dict[str, TryOnEvaluation]:
         """The evaluation cut up by attributes of the rows: value (several are joined with " / ") -> evaluation.
 
-        Numbers with more than MOST_GROUPS values are cut into thirds of the rows. Raises ValueError for no attribute or
-        one that rows lack, naming those there are.
+        Numbers with more than MOST_GROUPS values are cut into thirds of the rows; NaN is "unknown". Raises ValueError
+        for no attribute or one that rows lack, naming those there are.
         """
         there = [name for name in self.rows[0] if name not in NUMBERS]
         if not attributes or any(name not in there for name in attributes):
@@ -191,7 +198,8 @@ class TryOnEvaluation:
         lines = [_line([" / ".join(attributes), "samples"], methods)]
         for label, part in self.by(*attributes).items():
             if pairing in part.pairings:
-                cells = [_cell(bootstrap(part.column(pairing, method, region, number))) for method in methods]
+                columns = [part.column(pairing, method, region, number) for method in methods]
+                cells = [_cell(part.estimate(pairing, column)) for column in columns]
                 lines.append(_line([label, str(part.samples(pairing))], cells))
         return "\n".join(lines)
 
@@ -267,11 +275,14 @@ def _plain(value: Any) -> Any:
 
 
 def _labels(values: list) -> list[str]:
-    """Each value as text; thirds of many numbers as "low to high"."""
-    if not all(isinstance(value, float) for value in values) or len(set(values)) <= MOST_GROUPS:
+    """Each value as text, NaN as "unknown"; thirds of many numbers as "low to high"."""
+    if not all(isinstance(value, float) for value in values):
         return [str(value) for value in values]
     numbers = np.asarray(values)
-    thirds = np.searchsorted(np.quantile(numbers, [1 / 3, 2 / 3]), numbers)
-    ends = [(numbers[thirds == third].min(), numbers[thirds == third].max()) for third in np.unique(thirds)]
-    names = dict(zip(np.unique(thirds), (f"{low:g} to {high:g}" for low, high in ends), strict=True))
-    return [names[third] for third in thirds]
+    known = np.isfinite(numbers)
+    if len(np.unique(numbers[known])) <= MOST_GROUPS:
+        return [str(value) if there else "unknown" for value, there in zip(values, known, strict=True)]
+    thirds = np.searchsorted(np.quantile(numbers[known], [1 / 3, 2 / 3]), numbers)
+    ends = {third: numbers[known & (thirds == third)] for third in np.unique(thirds[known])}
+    names = {third: f"{within.min():g} to {within.max():g}" for third, within in ends.items()}
+    return [names[third] if there else "unknown" for third, there in zip(thirds, known, strict=True)]

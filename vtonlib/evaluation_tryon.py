@@ -138,26 +138,33 @@ def measure_picture(
     return numbers
 
 
-def manifest_attributes(root: str | Path) -> Callable[[str, str], dict]:
-    """A function (person, garment) -> attributes of the try-on, from the manifest.csv of a studio set.
+def manifest_attributes(root: str | Path) -> Callable[..., dict]:
+    """A function (person, garment, target=None) -> attributes of the try-on, from the manifest.csv of a studio set.
 
-    pose, skin_tone and worn_sleeve (of the photograph) of the person; cut, sleeve and fabric of the garment, which is
-    named after the person who wears it. Without a manifest there are no attributes. The function raises ValueError for
-    a name that the manifest lacks.
+    pose, skin_tone and worn_sleeve (of the photograph) of the person; new_pose, that of the photograph `target`, where
+    there is one; cut, sleeve and fabric of the garment, which is named after the person who wears it: by its name in
+    the layout of VITON-HD, by its id, up to the dash, in MPV's. Without a manifest there are no attributes. The
+    function raises ValueError for a name that the manifest lacks.
     """
     path = Path(root) / "manifest.csv"
     if not path.is_file():
-        return lambda person, garment: {}
+        return lambda *names: {}
     with path.open(encoding="utf-8", newline="") as file:
         drawn = {row["name"]: row for row in csv.DictReader(file)}
+    wearers: dict[str, dict] = {}
+    for name, row in drawn.items():
+        wearers.setdefault(person_id(name), row)  # all photographs of a person show the same garment
 
-    def attributes(person: str, garment: str) -> dict:
-        for name in (person, garment):
-            if name not in drawn:
-                raise ValueError(f"{path}: expected a line for {name!r}, got none")
-        wearer, shop = drawn[person], drawn[garment]
+    def line(rows: dict[str, dict], key: str, name: str) -> dict:
+        if key not in rows:
+            raise ValueError(f"{path}: expected a line for {name!r}, got none")
+        return rows[key]
+
+    def attributes(person: str, garment: str, target: str | None = None) -> dict:
+        wearer, shop = line(drawn, person, person), line(wearers, person_id(garment), garment)
         return {
             "pose": wearer["pose"],
+            **({} if target is None else {"new_pose": line(drawn, target, target)["pose"]}),
             "skin_tone": float(wearer["skin_tone"]),
             "worn_sleeve": _sleeve(wearer),
             "cut": shop["cut"],
@@ -166,6 +173,11 @@ def manifest_attributes(root: str | Path) -> Callable[[str, str], dict]:
         }
 
     return attributes
+
+
+def person_id(name: str) -> str:
+    """Who is in a photograph, or wears a garment, of this name: "000003" of MPV's 000003-00@1=person_half_front."""
+    return name.partition("-")[0]
 
 
 def _sleeve(row: Mapping[str, str]) -> str:
@@ -204,21 +216,18 @@ def evaluate_tryon(
     taken = {name for names in BASELINES.values() for name in names} & set(systems)
     if taken:
         raise ValueError(f"systems: {', '.join(sorted(taken))} is the name of a baseline; choose another")
-    network, name = _features(features, device)
+    network, name = feature_network(features, device)
     rows: list[dict] = []
     for kind in pairings:
-        samples = _opened(dataset, kind, split, size)
-        attributes = manifest_attributes(samples.source.root) if hasattr(samples, "source") else lambda *names: {}
-        count = len(samples) if limit is None else min(limit, len(samples))
-        if count < 1:
-            raise ValueError("evaluate_tryon: the data set is empty")
-        for batch in _batches(samples, count, batch_size, progress, kind):
+        samples, attributes = opened(dataset, kind, split, size)
+        for batch in batches(samples, limit, batch_size, progress, kind):
             case = tryon_case(batch, kind, device=device)
             rows += _judge(case, kind, systems, network, attributes)
     return TryOnEvaluation(rows=rows, size=case.sample.size, features=name)
 
 
-def _features(features: str | Features, device: str | torch.device) -> tuple[Features, str]:
+def feature_network(features: str | Features, device: str | torch.device) -> tuple[Features, str]:
+    """A feature network and its name, from either. Raises ValueError for an unknown name."""
     if not isinstance(features, str):
         return features, getattr(features, "name", type(features).__name__)
     from vtonlib.features import load_features
@@ -226,20 +235,26 @@ def _features(features: str | Features, device: str | torch.device) -> tuple[Fea
     return load_features(features, device=device), features
 
 
-def _opened(dataset: str | Path | Sequence[TryOnSample], pairing: str, split: str, size: tuple[int, int]):
-    if not isinstance(dataset, (str, Path)):
-        return dataset
-    from vtonlib.data import open_dataset
+def opened(
+    dataset: str | Path | Sequence[TryOnSample], pairing: str, split: str, size: tuple[int, int]
+) -> tuple[Sequence[TryOnSample], Callable[..., dict]]:
+    """The samples of a data set's folder, or those given, and their `manifest_attributes`."""
+    if isinstance(dataset, (str, Path)):
+        from vtonlib.data import open_dataset
 
-    return open_dataset(dataset, split=split, pairing=pairing, size=size)
+        dataset = open_dataset(dataset, split=split, pairing=pairing, size=size)
+    return dataset, manifest_attributes(dataset.source.root) if hasattr(dataset, "source") else lambda *names: {}
 
 
-def _batches(
-    samples: Sequence[TryOnSample], count: int, batch_size: int, progress: bool, pairing: str
+def batches(
+    samples: Sequence[TryOnSample], limit: int | None, batch_size: int, progress: bool, pairing: str
 ) -> Iterator[list[TryOnSample]]:
-    """The first `count` samples, `batch_size` at a time."""
+    """The samples, at most the first `limit`, `batch_size` at a time. Raises ValueError where there are none."""
     from tqdm import tqdm
 
+    count = len(samples) if limit is None else min(limit, len(samples))
+    if count < 1:
+        raise ValueError(f"evaluation, {pairing}: the data set is empty")
     starts = range(0, count, batch_size)
     for first in tqdm(starts, file=sys.stdout, disable=not progress, desc=f"evaluate, {pairing}", unit="batch"):
         yield [samples[index] for index in range(first, min(first + batch_size, count))]
@@ -247,7 +262,7 @@ def _batches(
 
 def _judge(case: Case, pairing: str, systems: Mapping[str, Any], network: Features, attributes: Callable) -> list[dict]:
     """Rows of one batch: the baselines, then the systems."""
-    sample, seen, rows = case.sample, unit_features(case.target, network), []
+    sample = case.sample
     pictures: dict[str, Callable[[], Tensor]] = {
         name: lambda name=name: baseline(name, sample, pairing) for name in BASELINES[pairing]
     }
@@ -256,11 +271,23 @@ def _judge(case: Case, pairing: str, systems: Mapping[str, Any], network: Featur
         {"pairing": pairing, "name": person, "garment": garment, **attributes(person, garment)}
         for person, garment in zip(sample.name, sample.garment.name, strict=True)
     ]
+    return picture_rows(case, pictures, who, network)
+
+
+def picture_rows(
+    case: Case, pictures: Mapping[str, Callable[[], Tensor]], who: Sequence[dict], network: Features
+) -> list[dict]:
+    """Rows of one batch: NUMBERS of every method's picture in every region, beside what `who` says of each sample.
+
+    pictures: method -> function that makes the picture (B,3,H,W) in [-1,1]; called one after the other.
+    Raises ValueError, naming method and pairing, as `measure_picture` and the functions do.
+    """
+    seen, rows = unit_features(case.target, network), []
     for method, picture in pictures.items():
         try:
             numbers = measure_picture(picture().to(case.target), case, network, seen)
         except ValueError as error:
-            raise ValueError(f"{method}, {pairing}: {error}") from error
+            raise ValueError(f"{method}, {who[0]['pairing']}: {error}") from error
         for region, of in numbers.items():
             columns = {number: of[number].tolist() for number in NUMBERS}
             rows += [

@@ -36,16 +36,25 @@ TRAINABLE = {
     "parsing": ("vtonlib.systems.parsing_training", "train_parsing"),
     "densepose": ("vtonlib.systems.densepose_training", "train_densepose"),
     "garment-mask": ("vtonlib.systems.garment_mask_training", "train_garment_mask"),
+    "mg-parsing": ("vtonlib.systems.mg_vton.conditional_parsing_training", "train_conditional_parsing"),
+    "mg-gmm": ("vtonlib.systems.mg_vton.mask_warp_training", "train_mask_warp"),
+    "mg-matcher": ("vtonlib.systems.mg_vton.parse_matching", "train_parse_matcher"),
+    "mg-warp-gan": ("vtonlib.systems.mg_vton.warp_gan_training", "train_warp_gan"),
+    "mg-refinement": ("vtonlib.systems.mg_vton.refinement_training", "train_refinement"),
 }
 # Fields of a recipe that have an argument of their own; None leaves the recipe's value.
 RECIPE_CHOICES = (
     "mask_weight",
     "flow_weight",
     "l1_weight",
+    "softmax_weight",
+    "adversarial_weight",
+    "matching_weight",
     "perceptual_weight",
     "mask_loss",
     "features",
     "kept",
+    "made_with",
     "network",
     "size",
 )
@@ -140,3 +149,18 @@ def add_train_arguments(stages) -> None:
     add("densepose", "the DensePose estimator", several=True)
     command = add("garment-mask", "a network that cuts a garment out of its picture", several=True)
     command.add_argument("--network", choices=("unet", "u2netp"))
+    with_paper = ("smoke", "laptop", "gpu", "paper")
+    command = add("mg-parsing", "MG-VTON's conditional parsing network and its critic", with_paper)
+    for name in ("--adversarial-weight", "--l1-weight", "--softmax-weight"):
+        command.add_argument(name, type=not_negative)
+    command = add("mg-gmm", "MG-VTON's matching of the garment's mask with a drawn parse", with_paper)
+    command.add_argument("--flow-weight", type=not_negative, help="of the true flow; 0 = as in the paper")
+    add("mg-matcher", "the map between two parses by which Warp-GAN moves features")
+    command = add("mg-warp-gan", "MG-VTON's Warp-GAN and its critic, on its other networks", with_paper)
+    for name in ("--adversarial-weight", "--l1-weight", "--perceptual-weight", "--matching-weight"):
+        command.add_argument(name, type=not_negative)
+    command.add_argument("--made-with", help="folder of the other networks; by default the course's")
+    command = add("mg-refinement", "MG-VTON's refinement render, on its other networks", with_paper)
+    for name in ("--l1-weight", "--perceptual-weight", "--mask-weight"):
+        command.add_argument(name, type=not_negative)
+    command.add_argument("--made-with", help="folder of the other networks; by default the course's")

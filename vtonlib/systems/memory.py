@@ -179,27 +179,43 @@ def augment(batch: TryOnSample, strength: Augmentation, generator: torch.Generat
     Where a border is uncovered the person's picture and labels are continued, as people go on beyond the picture too,
     and the garment's is white.
     """
-    size, device = batch.size, batch.person.device
     mirror = torch.rand(len(batch.person), generator=generator) < strength.mirror
-    forward, inverse = draw_affine(mirror, size, strength, generator, rotate=True)
-    garment_forward, garment_inverse = draw_affine(mirror, size, strength, generator, rotate=False)
-    grid, garment_grid = lookup_grid(inverse, size, device), lookup_grid(garment_inverse, size, device)
-    mirror = mirror.to(device)
+    person_map = draw_affine(mirror, batch.size, strength, generator, rotate=True)
+    garment_map = draw_affine(mirror, batch.size, strength, generator, rotate=False)
+    moved = moved_person(batch, mirror, person_map, garment_map[0])
+    return replace(moved, garment=moved_garment(batch.garment, garment_map[1]))
+
+
+def moved_person(
+    batch: TryOnSample, mirror: Tensor, affine: tuple[Tensor, Tensor], garment_forward: Tensor
+) -> TryOnSample:
+    """The person's side of a batch of `SampleCache` (picture, parse, pose, truth) moved by `draw_affine`'s maps.
+
+    mirror (B,) bool: who is mirrored; garment_forward (B,2,3): where the garment picture's points go, for the flow.
+    """
+    size, device = batch.size, batch.person.device
+    forward, inverse = affine
+    grid, mirror = lookup_grid(inverse, size, device), mirror.to(device)
     swapped = torch.tensor(LIP_MIRROR, device=device)[batch.parse]
     parse = torch.where(mirror[:, None, None], swapped, batch.parse)
     layers = torch.stack([parse, batch.truth.hidden.long()], 1).float()
     layers = grid_sample(layers, grid, mode="nearest", padding_mode="border", align_corners=False)
-    image = 1 - grid_sample(1 - batch.garment.image, garment_grid, align_corners=False)  # zeros beyond: white
-    mask = grid_sample(batch.garment.mask, garment_grid, align_corners=False)
     flow = _moved_flow(batch.truth.flow, grid, garment_forward.to(device=device, dtype=torch.float32))
     return replace(
         batch,
         person=grid_sample(batch.person, grid, padding_mode="border", align_corners=False),
         parse=layers[:, 0].round().long(),
         pose=_moved_pose(batch.pose, mirror, forward.to(batch.pose)),
-        garment=replace(batch.garment, image=image, mask=(mask > 0.5).to(mask.dtype)),
         truth=Truth(hidden=layers[:, 1] > 0.5, flow=flow),
     )
+
+
+def moved_garment(garment: Garment, inverse: Tensor) -> Garment:
+    """In-shop pictures and masks of a batch moved by maps with this inverse (B,2,3), white beyond their border."""
+    grid = lookup_grid(inverse, tuple(garment.image.shape[-2:]), garment.image.device)
+    image = 1 - grid_sample(1 - garment.image, grid, align_corners=False)  # zeros beyond: white
+    mask = grid_sample(garment.mask, grid, align_corners=False)
+    return replace(garment, image=image, mask=(mask > 0.5).to(mask.dtype))
 
 
 def _moved_pose(pose: Tensor, mirror: Tensor, forward: Tensor) -> Tensor:
