@@ -42,7 +42,7 @@ def signed_one_hot(parse: Tensor) -> Tensor:
     return one_hot(parse, groups=LIP) * 2 - 1
 
 
-def check_pose(pose: Tensor, sample: TryOnSample) -> Tensor:
+def batch_pose(pose: Tensor, sample: TryOnSample) -> Tensor:
     """The pose on the sample's device. Raises ValueError for another shape than (B,25,3) for a batch of B."""
     expected = (len(sample.person), 25, 3)
     if tuple(pose.shape) != expected:
@@ -59,7 +59,7 @@ def parsing_inputs(sample: TryOnSample, pose: Tensor, kept: tuple[tuple[int, ...
     Raises ValueError, naming the sample, for a missing garment, mask or parse.
     """
     sample.require("garment", "parse")
-    pose = check_pose(pose, sample)
+    pose = batch_pose(pose, sample)
     masks = torch.cat([label_mask(sample.parse, labels) for labels in kept], 1).to(sample.person.dtype)
     maps = torch.cat([masks, body_shape(sample.parse)], 1) * 2 - 1
     return torch.cat([maps, target_heatmaps(pose, sample.size), garment_on_white(sample)], 1)

@@ -12,7 +12,7 @@ from vtonlib.represent import label_mask
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.cp_vton_warp import main_piece
 from vtonlib.systems.mg_vton.inputs import (
-    check_pose,
+    batch_pose,
     garment_on_white,
     signed_one_hot,
     target_heatmaps,
@@ -77,7 +77,7 @@ def warp_gan_batch(
     labels = signed_one_hot(parse)
     return WarpGANBatch(
         warped=dressed.warped if guided else garment_on_white(sample),
-        heatmaps=target_heatmaps(check_pose(pose, sample), sample.size),
+        heatmaps=target_heatmaps(batch_pose(pose, sample), sample.size),
         parse=labels if guided else labels[:, :0],
         reference=without_clothes(sample.person, sample.parse),
         grid=grid,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from vtonlib.checkpoints import WEIGHTS_FOLDER
 from vtonlib.sample import Garment, TryOnSample, collate
 from vtonlib.systems.base import TryOn
-from vtonlib.systems.mg_vton.inputs import check_pose
+from vtonlib.systems.mg_vton.inputs import batch_pose
 from vtonlib.systems.mg_vton.networks import NETWORKS, SYSTEM, load_network, new_network
 from vtonlib.systems.mg_vton.synthesis import dress, painter_batch, refinement_batch
 
@@ -47,7 +47,7 @@ class MGVTON:
         single = sample.person.ndim == 3
         batch = collate([replace(sample, truth=None)]) if single else sample
         batch = moved_to(batch, self.device)
-        fields = self._synthesise(batch, check_pose(pose[None] if single and pose.ndim == 2 else pose, batch))
+        fields = self._synthesise(batch, batch_pose(pose[None] if single and pose.ndim == 2 else pose, batch))
         home = sample.person.device
         return TryOn(**{key: (value[0] if single else value).to(home) for key, value in fields.items()})
 
