@@ -165,10 +165,10 @@ def test_iou_of_one_sample():
 
 
 def painted(size=SIZE) -> WarpGANBatch:
-    draw, cells = torch.Generator().manual_seed(0), (size[0] // 8, size[1] // 8)
+    draw = torch.Generator().manual_seed(0)
     channels = {"warped": 3, "heatmaps": 18, "parse": 20, "reference": 3}
     maps = {name: torch.rand(2, count, *size, generator=draw) * 2 - 1 for name, count in channels.items()}
-    return WarpGANBatch(**maps, grid=identity_grid(2, cells, torch.device("cpu")))
+    return WarpGANBatch(**maps, grid=identity_grid(2, size, torch.device("cpu")))
 
 
 def lively(config: WarpGANConfig) -> WarpGAN:
@@ -182,8 +182,10 @@ def lively(config: WarpGANConfig) -> WarpGAN:
     return network
 
 
-def test_the_grid_moves_the_references_features_and_nothing_else():
-    still, warping = lively(replace(TINY, feature_warp="none")), lively(TINY)
+@pytest.mark.parametrize("skips", [False, True])
+def test_the_grid_moves_the_references_features_and_nothing_else(skips):
+    config = replace(TINY, skips=skips)
+    still, warping = lively(replace(config, feature_warp="none")), lively(config)
     batch = painted()
     with torch.no_grad():
         assert torch.allclose(still(batch), warping(batch), atol=1e-5), "the identity grid changes nothing"
@@ -192,14 +194,25 @@ def test_the_grid_moves_the_references_features_and_nothing_else():
         assert torch.equal(still(batch), still(aside))
 
 
-def test_a_shift_of_the_reference_is_undone_by_the_grid():
+@pytest.mark.parametrize("skips", [False, True])
+def test_a_shift_of_the_reference_is_undone_by_the_grid(skips):
     """A reference that is moved 16 pixels to the right is met by features that are looked up two cells on."""
-    network, batch = lively(TINY), painted((64, 128))
+    network, batch = lively(replace(TINY, skips=skips)), painted((64, 128))
     moved = replace(batch, reference=batch.reference.roll(16, -1), grid=batch.grid + torch.tensor([2 * 2 / 16, 0.0]))
     with torch.no_grad():
         straight, back, lost = network(batch), network(moved), network(replace(moved, grid=batch.grid))
     assert torch.allclose(straight[..., 56:64], back[..., 56:64], atol=1e-5)
     assert not torch.allclose(straight[..., 56:64], lost[..., 56:64], atol=1e-3)
+
+
+def test_a_direct_synthesis_sees_no_parse():
+    config = replace(TINY, feature_warp="none", guided=False)
+    batch = painted()
+    assert config.fitting_channels == 21 and config.critic.in_channels == 21
+    made = WarpGAN(config)(replace(batch, parse=batch.parse[:, :0], grid=None))
+    assert made.shape == (2, 3, *SIZE)
+    with pytest.raises(ValueError, match="feature_warp 'affine' needs guided=True"):
+        replace(config, feature_warp="affine")
 
 
 def test_sizes_and_grids_are_checked():

@@ -46,8 +46,8 @@ def painter_batch(
     painter: WarpGAN, matcher: AffineTPSMatcher, sample: TryOnSample, pose: Tensor, parse: Tensor, dressed: Dressed
 ) -> WarpGANBatch:
     """`warp_gan_batch` with all that a given Warp-GAN asks for."""
-    config, size = painter.config, painter.bottleneck_size(sample.size)
-    grid = feature_grid(matcher, sample.parse, parse, size, config.feature_warp)
+    config = painter.config
+    grid = feature_grid(matcher, sample.parse, parse, sample.size, config.feature_warp)
     return warp_gan_batch(sample, pose, parse, dressed, grid, guided=config.guided)
 
 

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
 from vtonlib.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from vtonlib.losses import l1_loss, perceptual_loss
 from vtonlib.nets import DiscriminatorConfig, MultiscaleDiscriminator, ResidualGeneratorConfig
-from vtonlib.nets.residual_generator import block_layers, decoder_layers, encoder_layers, initialise
+from vtonlib.nets.residual_generator import NORMS, block_layers, decoder_layers, encoder_layers, initialise
 from vtonlib.systems.mg_vton.inputs import LABELS, POSE_CHANNELS
 from vtonlib.warp import pixel_centres, warp_image
 
@@ -35,7 +36,9 @@ class WarpGANConfig:
     feature_warp: what moves the reference's features: "affine-tps" (the paper's), "affine", or "none". guided: whether
     the drawn parse is seen, and the garment bent for it; without, and without a feature warp, this is the direct
     synthesis that the paper argues against: the garment comes as the shop shows it, and of the new pose only the joints
-    are known. The rest: see `ResidualGeneratorConfig` and `DiscriminatorConfig`.
+    are known. skips: whether the decoder gets both encoders' features at every size beside its own, those of the
+    reference warped; not in the paper, whose bottleneck takes long to let through even the colour of a plain garment.
+    The rest: see `ResidualGeneratorConfig` and `DiscriminatorConfig`.
     Raises ValueError for another feature_warp, or one without guidance, which nothing could estimate.
     """
 
@@ -47,6 +50,7 @@ class WarpGANConfig:
     enlarge: str = "transposed"
     feature_warp: str = "affine-tps"
     guided: bool = True
+    skips: bool = False
     critic_width: int = 64
     critic_layers: int = 4
     critic_scales: int = 2
@@ -82,7 +86,7 @@ class WarpGANConfig:
 
 WARP_GAN_PAPER = WarpGANConfig()
 WARP_GAN_COURSE = WarpGANConfig(
-    width=16, blocks=5, norm="instance", stem=5, enlarge="bilinear", critic_width=16, critic_layers=3
+    width=16, blocks=4, norm="instance", stem=5, enlarge="bilinear", skips=True, critic_width=16, critic_layers=3
 )
 
 
@@ -93,8 +97,8 @@ class WarpGANBatch:
     warped (B,3,H,W): the bent garment, white elsewhere; heatmaps (B,18,H,W): joints of the new pose; parse (B,20,H,W):
     the drawn parse, one channel a label (no channel for a network that isn't guided); reference (B,3,H,W): the
     photograph without its top; all in [-1,1].
-    grid (B,h,w,2): where a bottleneck pixel of the new pose looks up the reference's features, normalised (x, y),
-    align_corners=False; None for none.
+    grid (B,H,W,2): where a pixel of the new pose looks up the reference, normalised (x, y), align_corners=False; None
+    for none.
     """
 
     warped: Tensor
@@ -105,6 +109,43 @@ class WarpGANBatch:
 
     def __len__(self) -> int:
         return len(self.warped)
+
+
+def levels(encoder: nn.Sequential, x: Tensor) -> list[Tensor]:
+    """Features of an encoder of `encoder_layers` after its stem and after each halving, from large to small."""
+    found = []
+    for layer in encoder:
+        x = layer(x)
+        if isinstance(layer, nn.ReLU):
+            found.append(x)
+    return found
+
+
+class SkipDecoder(nn.Module):
+    """A decoder like `decoder_layers` that takes in two encoders' features after each doubling.
+
+    (B, bottleneck, h, w) and for each size above, from large to small, features of both -> (B, out_channels, H, W).
+    """
+
+    def __init__(self, out_channels: int, config: ResidualGeneratorConfig) -> None:
+        super().__init__()
+        norm, self.steps = NORMS[config.norm], nn.ModuleList()
+        for level in reversed(range(config.halvings)):
+            width = config.width * 2**level
+            up = [
+                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
+                nn.Conv2d(2 * width, width, 3, 1, 1),
+            ]
+            join = [nn.Conv2d(3 * width, width, 3, 1, 1), norm(width), nn.ReLU(inplace=True)]
+            up += [norm(width), nn.ReLU(inplace=True)]
+            self.steps.append(nn.ModuleList([nn.Sequential(*up), nn.Sequential(*join)]))
+        side = config.stem
+        self.last = nn.Conv2d(config.width, out_channels, side, padding=side // 2, padding_mode="reflect")
+
+    def forward(self, x: Tensor, there: list[Tensor], moved: list[Tensor]) -> Tensor:
+        for (up, join), one, other in zip(self.steps, reversed(there), reversed(moved), strict=True):
+            x = join(torch.cat([up(x), one, other], 1))
+        return self.last(x)
 
 
 class WarpGAN(nn.Module):
@@ -118,7 +159,7 @@ class WarpGAN(nn.Module):
         self.reference = encoder_layers(3, shape)
         self.merge = nn.Conv2d(2 * shape.bottleneck, shape.bottleneck, 1)
         self.blocks = block_layers(shape.bottleneck, shape)
-        self.decoder = decoder_layers(3, shape)
+        self.decoder = SkipDecoder(3, shape) if config.skips else decoder_layers(3, shape)
         initialise(self)
 
     def forward(self, batch: WarpGANBatch) -> Tensor:
@@ -127,18 +168,25 @@ class WarpGAN(nn.Module):
         multiple = self.config.generator.multiple
         if height % multiple or width % multiple:
             raise ValueError(f"WarpGAN: height and width must be multiples of {multiple}, got {height}x{width}")
-        features = self.reference(batch.reference)
-        if self.config.feature_warp != "none":
-            if batch.grid is None:
-                raise ValueError(f"WarpGAN: feature_warp {self.config.feature_warp!r} needs a grid, got None")
-            features = warp_image(features, batch.grid, padding="border", align_corners=False)
-        there = torch.cat([batch.warped, batch.heatmaps, batch.parse], 1)
-        merged = self.merge(torch.cat([self.fitting(there), features], 1))
-        return torch.tanh(self.decoder(self.blocks(merged)))
+        if self.config.feature_warp != "none" and batch.grid is None:
+            raise ValueError(f"WarpGAN: feature_warp {self.config.feature_warp!r} needs a grid, got None")
+        there = levels(self.fitting, torch.cat([batch.warped, batch.heatmaps, batch.parse], 1))
+        moved = [self._moved(features, batch.grid) for features in levels(self.reference, batch.reference)]
+        features = self.blocks(self.merge(torch.cat([there[-1], moved[-1]], 1)))
+        if self.config.skips:
+            return torch.tanh(self.decoder(features, there[:-1], moved[:-1]))
+        return torch.tanh(self.decoder(features))
 
-    def bottleneck_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """Height and width of the features that are warped."""
-        return size[0] // self.config.generator.multiple, size[1] // self.config.generator.multiple
+    def _moved(self, features: Tensor, grid: Tensor | None) -> Tensor:
+        """Features (B,C,h,w) of the reference, at any of the sizes, in their new places.
+
+        A cell looks up the mean of the places that its pixels look up, which for an affine map is exact.
+        """
+        if self.config.feature_warp == "none":
+            return features
+        cell = grid.shape[1] // features.shape[-2]
+        grid = avg_pool2d(grid.movedim(-1, 1), cell).movedim(1, -1)
+        return warp_image(features, grid, padding="border", align_corners=False)
 
 
 def identity_grid(count: int, size: tuple[int, int], device: torch.device) -> Tensor:
