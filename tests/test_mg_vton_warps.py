@@ -6,7 +6,7 @@ import pytest
 import torch
 from synthetic_poses import STEP, write_poses
 
-from vtonlib.checkpoints import read_metadata
+from vtonlib.checkpoints import read_metadata, read_tensors
 from vtonlib.data import open_dataset
 from vtonlib.labels import LIP, LIP_INDEX
 from vtonlib.represent import body_shape, one_hot
@@ -32,6 +32,7 @@ from vtonlib.systems.mg_vton.parse_matching import (
 )
 from vtonlib.systems.mg_vton.synthesis import dress, feature_grid
 from vtonlib.systems.mg_vton.system import MGVTON, load_mg_vton
+from vtonlib.systems.mg_vton.triplet_training import train_on_triplets
 from vtonlib.systems.mg_vton.triplets import target_of, triplet_caches
 from vtonlib.warp import AffineTPSMatcher, MatcherConfig, pixel_centres
 
@@ -109,9 +110,8 @@ def test_the_flow_counts_where_it_is_known(batch):
     terms = mask_warp_terms(network, target.garment.mask, target.parse, flow=target.truth.flow, flow_weight=2.0)
     assert set(terms) == {"mask", "flow"} and float(terms["flow"].detach()) > 0
     unknown = torch.full_like(target.truth.flow, torch.nan)
-    assert (
-        float(mask_warp_terms(network, target.garment.mask, target.parse, flow=unknown, flow_weight=2.0)["flow"]) == 0
-    )
+    nothing = mask_warp_terms(network, target.garment.mask, target.parse, flow=unknown, flow_weight=2.0)
+    assert float(nothing["flow"].detach()) == 0
     assert set(mask_warp_terms(network, target.garment.mask, target.parse, flow=target.truth.flow)) == {"mask"}
 
 
@@ -162,7 +162,7 @@ def test_terms_of_the_matcher_and_kinds_of_grid(batch):
     torch.manual_seed(0)
     matcher, target = AffineTPSMatcher(TINY_MATCHER).eval(), target_of(batch)
     terms = matching_terms(matcher, batch.parse, target.parse, blur=0.05, affine_weight=0.5)
-    assert float(terms["affine"]) == pytest.approx(0.5 * float(terms["both"])), "both are the identity at first"
+    assert terms["affine"].item() == pytest.approx(0.5 * terms["both"].item()), "both are the identity at first"
     assert set(matching_terms(matcher, batch.parse, target.parse, blur=0.0, affine_weight=0.0)) == {"both"}
     same = matching_terms(matcher, batch.parse, batch.parse, blur=0.05, affine_weight=0.5)
     assert float(same["both"].detach()) < 1e-5
@@ -174,6 +174,21 @@ def test_terms_of_the_matcher_and_kinds_of_grid(batch):
     assert not torch.allclose(affine, both, atol=1e-3)
     with pytest.raises(ValueError, match="blur: expected a share from 0 to 1, got 2"):
         replace(parse_matching.RECIPES["smoke"], blur=2.0)
+
+
+def test_a_step_aside_is_learnt(batch):
+    """Trained on three triplets, the matcher brings each reference onto its target, up to twice STEP away."""
+    torch.manual_seed(0)
+    matcher, target = AffineTPSMatcher(TINY_MATCHER), target_of(batch)
+    optimiser = torch.optim.Adam(matcher.parameters(), lr=3e-3)
+    values = []
+    for _ in range(60):
+        loss = sum(matching_terms(matcher, batch.parse, target.parse, blur=0.05, affine_weight=0.5).values())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        values.append(loss.item())
+    assert values[-1] < 0.5 * values[0]
 
 
 # ---- trained, published, put together --------------------------------------------------------------------------------
@@ -198,6 +213,54 @@ def test_warps_are_trained_published_and_loaded_again(stage, module, train, numb
     assert numbers <= set(metadata["metrics"]["held out, 64x64"])
     network, _ = load_network(stage, tmp_path / "run", CPU)
     assert not network.training and not any(parameter.requires_grad for parameter in network.parameters())
+
+
+class Interrupted(Exception):
+    pass
+
+
+def stopped_at(stage, call: int):
+    """The stage, whose loss raises Interrupted when it is asked for so many times."""
+
+    def work(*arguments):
+        whole, calls = stage.work(*arguments), iter(range(1, call))
+
+        def loss(module, batch):
+            if next(calls, None) is None:
+                raise Interrupted
+            return whole.loss(module, batch)
+
+        return replace(whole, loss=loss)
+
+    return replace(stage, work=work)
+
+
+@pytest.mark.parametrize(
+    ("module", "train"), [(mask_warp_training, train_mask_warp), (parse_matching, train_parse_matcher)]
+)
+def test_a_stopped_training_goes_on_to_the_same_bytes(module, train, root, tmp_path):
+    recipe = quiet(module.RECIPES["smoke"])
+    stages = tuple(replace(stage, steps=4, checkpoint_every=2) for stage in recipe.stages[:1])
+    how = {"recipe": replace(recipe, sizes=(SIZE,), stages=stages), "command": "this line"}
+    whole = train(root, tmp_path / "whole", **how)
+    with pytest.raises(Interrupted):
+        train_on_triplets(stopped_at(module.STAGE, 4), root, tmp_path / "parts", **how)
+    _, state = read_tensors(tmp_path / "parts" / "64x64" / "state.safetensors")
+    assert state["step"] == 2 and not list((tmp_path / "parts").glob("mg-vton-*"))
+    assert train(root, tmp_path / "parts", **how).read_bytes() == whole.read_bytes()
+    other = replace(how["recipe"], stages=tuple(replace(stage, seed=1) for stage in stages))
+    with pytest.raises(ValueError, match="the folder holds another run"):
+        train(root, tmp_path / "parts", recipe=other, command="this line")
+
+
+def test_the_papers_recipe_names_the_papers_settings():
+    recipe = mask_warp_training.RECIPES["paper"]
+    (stage,) = recipe.stages
+    assert (stage.lr, stage.betas, stage.batch_size) == (2e-4, (0.5, 0.999), 40)
+    assert stage.steps == pytest.approx(35 * 62_780 / 40, rel=0.01) and recipe.sizes == ((256, 192),)
+    assert recipe.flow_weight == 0 and not recipe.ignore_hidden and recipe.network.sees == "body-shape"
+    with pytest.raises(ValueError, match="expected weights of 0 or more"):
+        replace(recipe, flow_weight=-1.0)
 
 
 @pytest.fixture(scope="module")

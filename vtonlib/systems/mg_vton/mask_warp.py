@@ -109,8 +109,8 @@ def mask_warp_terms(
 ) -> dict[str, Tensor]:
     """The loss |T_theta(C_mask) - C^_mask|_1: mean absolute difference of the bent mask and the parse's garment mask.
 
-    The source notes print T_theta(C_mask - C^_mask). With that bracket the *difference* of the masks is bent, and the
-    best spline is one that looks up nothing but places where they agree, a corner say: the loss is 0 and nothing fits.
+    Paper and source notes print T_theta(C_mask - C^_mask). With that bracket the *difference* of the masks is bent, and
+    the best spline looks up nothing but places where they agree, a corner say: the loss is 0 and nothing fits.
 
     Not in the paper: hidden (B,1,H,W), pixels where the worn garment is behind an arm or hair; they don't count, as a
     hole in the target mask would pull the garment away from the arm. flow (B,2,H,W): the studio's true flow, see
