@@ -29,3 +29,11 @@ os.environ.setdefault("VTON_DATA", str(PROJECT / "build" / "test-data" / studio_
 def studio_root():
     """Root of the smoke profile's studio set (24 people, 128x96), written on first use and kept below build/."""
     return ensure_data(profile("smoke"))
+
+
+@pytest.fixture(scope="session")
+def poses_root(tmp_path_factory):
+    """Root of a small set of triplets in MPV's layout (3 people, 3 poses, 64x64), see `synthetic_poses`."""
+    from synthetic_poses import write_poses
+
+    return write_poses(tmp_path_factory.mktemp("poses"))

@@ -4,14 +4,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from synthetic_poses import STEP, write_poses
+from synthetic_poses import STEP
 
 from vtonlib.data import open_dataset
 from vtonlib.represent import body_shape, label_mask, pose_heatmaps
 from vtonlib.sample import collate
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation
 from vtonlib.systems.mg_vton.inputs import (
-    garment_on_white,
     parsing_inputs,
     signed_one_hot,
     target_heatmaps,
@@ -30,13 +29,8 @@ PAPER_MASKS = ((1, 2), (4, 13))
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_poses(tmp_path_factory.mktemp("poses"))
-
-
-@pytest.fixture(scope="module")
-def caches(root):
-    return triplet_caches(root, SIZE, None, progress=False)
+def caches(poses_root):
+    return triplet_caches(poses_root, SIZE, None, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +48,9 @@ def test_every_ordered_pair_of_two_poses_is_a_triplet(caches):
     assert not names & {name for index in range(12) for name in trained_on.batch([index]).name}
 
 
-def test_reference_and_target_are_the_same_person_one_step_aside(root, caches):
+def test_reference_and_target_are_the_same_person_one_step_aside(poses_root, caches):
     trained_on = caches[0]
-    sample = open_dataset(root, split="train", size=SIZE)[0]
+    sample = open_dataset(poses_root, split="train", size=SIZE)[0]
     first = next(
         index for index in range(12)
         if (trained_on.batch([index]).name, target_of(trained_on.batch([index])).name)
@@ -79,11 +73,11 @@ def test_lists_that_are_no_triplets():
     assert sorted(pairs) == [(0, 1), (1, 0), (2, 3), (3, 2)]
 
 
-def test_data_sets_that_do_not_do(root, studio_root):
+def test_data_sets_that_do_not_do(poses_root, studio_root):
     with pytest.raises(ValueError, match="is the layout MPV's"):
         triplet_caches(studio_root, (128, 96), None, progress=False)
     with pytest.raises(ValueError, match="at least 2 garments"):
-        triplet_caches(root, SIZE, 3, progress=False)
+        triplet_caches(poses_root, SIZE, 3, progress=False)
 
 
 # ---- random changes --------------------------------------------------------------------------------------------------
@@ -130,7 +124,7 @@ def test_the_papers_24_channels_in_their_order(batch):
     assert torch.equal(maps[:, 1] > 0, (batch.parse == 4) | (batch.parse == 13))
     assert torch.allclose(maps[:, 2:3], body_shape(batch.parse) * 2 - 1)
     assert torch.equal(maps[:, 3:21], pose_heatmaps(pose, SIZE, kind="disc", radius=1.0) * 2 - 1)
-    assert torch.equal(maps[:, 21:], garment_on_white(batch))
+    assert torch.equal(maps[:, 21:], batch.garment.on_white())
     outside = (batch.garment.mask == 0).expand(-1, 3, -1, -1)
     assert (maps[:, 21:][outside] == 1).all()
 
@@ -151,15 +145,15 @@ def test_maps_are_signed_and_scale_with_the_picture(batch):
     assert int((full[0, 0] > 0).sum()) == 49, "a disc of radius 4 has 49 pixels"
 
 
-def test_what_is_missing_is_named(root, batch):
-    sample = open_dataset(root, split="train", size=SIZE)[0]
+def test_what_is_missing_is_named(poses_root, batch):
+    sample = open_dataset(poses_root, split="train", size=SIZE)[0]
     with pytest.raises(ValueError, match="pose: expected \\(4, 25, 3\\)"):
         parsing_inputs(batch, batch.pose[:2], PAPER_MASKS)
     single = collate([replace(sample, truth=None)])
     with pytest.raises(ValueError, match=r"truth\.new_pose"):
         target_of(single)
     with pytest.raises(ValueError, match="has no mask"):
-        garment_on_white(replace(single, garment=replace(single.garment, mask=None)))
+        replace(single.garment, mask=None).on_white()
 
 
 def test_how_far_a_pose_moved():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from synthetic_poses import STEP, write_poses
+from synthetic_poses import STEP
 
 from vtonlib.checkpoints import read_metadata, read_tensors
 from vtonlib.data import open_dataset
@@ -44,13 +44,8 @@ TINY_MATCHER = MatcherConfig(in_channels=20, widths=(4, 8), regression_widths=(8
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    return write_poses(tmp_path_factory.mktemp("poses"))
-
-
-@pytest.fixture(scope="module")
-def batch(root):
-    return triplet_caches(root, SIZE, None, progress=False)[0].batch(range(3))
+def batch(poses_root):
+    return triplet_caches(poses_root, SIZE, None, progress=False)[0].batch(range(3))
 
 
 # ---- the garment -----------------------------------------------------------------------------------------------------
@@ -206,8 +201,8 @@ def quiet(recipe):
         ("matcher", parse_matching, train_parse_matcher, {"head", "arms", "lower"}),
     ],
 )
-def test_warps_are_trained_published_and_loaded_again(stage, module, train, numbers, root, tmp_path):
-    path = train(root, tmp_path / "run", recipe=quiet(module.RECIPES["smoke"]), command="this line")
+def test_warps_are_trained_published_and_loaded_again(stage, module, train, numbers, poses_root, tmp_path):
+    path = train(poses_root, tmp_path / "run", recipe=quiet(module.RECIPES["smoke"]), command="this line")
     metadata = read_metadata(path)
     assert path.name == NETWORKS[stage].file and (metadata["system"], metadata["stage"]) == ("mg-vton", stage)
     assert numbers <= set(metadata["metrics"]["held out, 64x64"])
@@ -238,19 +233,19 @@ def stopped_at(stage, call: int):
 @pytest.mark.parametrize(
     ("module", "train"), [(mask_warp_training, train_mask_warp), (parse_matching, train_parse_matcher)]
 )
-def test_a_stopped_training_goes_on_to_the_same_bytes(module, train, root, tmp_path):
+def test_a_stopped_training_goes_on_to_the_same_bytes(module, train, poses_root, tmp_path):
     recipe = quiet(module.RECIPES["smoke"])
     stages = tuple(replace(stage, steps=4, checkpoint_every=2) for stage in recipe.stages[:1])
     how = {"recipe": replace(recipe, sizes=(SIZE,), stages=stages), "command": "this line"}
-    whole = train(root, tmp_path / "whole", **how)
+    whole = train(poses_root, tmp_path / "whole", **how)
     with pytest.raises(Interrupted):
-        train_on_triplets(stopped_at(module.STAGE, 4), root, tmp_path / "parts", **how)
+        train_on_triplets(stopped_at(module.STAGE, 4), poses_root, tmp_path / "parts", **how)
     _, state = read_tensors(tmp_path / "parts" / "64x64" / "state.safetensors")
     assert state["step"] == 2 and not list((tmp_path / "parts").glob("mg-vton-*"))
-    assert train(root, tmp_path / "parts", **how).read_bytes() == whole.read_bytes()
+    assert train(poses_root, tmp_path / "parts", **how).read_bytes() == whole.read_bytes()
     other = replace(how["recipe"], stages=tuple(replace(stage, seed=1) for stage in stages))
     with pytest.raises(ValueError, match="the folder holds another run"):
-        train(root, tmp_path / "parts", recipe=other, command="this line")
+        train(poses_root, tmp_path / "parts", recipe=other, command="this line")
 
 
 def test_the_papers_recipe_names_the_papers_settings():
@@ -268,8 +263,8 @@ def system() -> MGVTON:
     return load_mg_vton(weights=None, config="course", device=CPU, path=None, seed=0)
 
 
-def test_a_try_on_in_another_pose(system, root):
-    dataset = open_dataset(root, split="train", pairing="unpaired", size=(128, 96))
+def test_a_try_on_in_another_pose(system, poses_root):
+    dataset = open_dataset(poses_root, split="train", pairing="unpaired", size=(128, 96))
     sample = dataset[0]
     tryon = system.try_on(sample, pose=sample.truth.new_pose.pose)
     assert tryon.tryon.shape == (3, 128, 96) and tryon.tryon.abs().max() <= 1
@@ -283,10 +278,10 @@ def test_a_try_on_in_another_pose(system, root):
     assert not torch.equal(system.try_on(sample, garment=other).warped, own.warped)
 
 
-def test_a_batch_is_as_each_of_its_samples(system, root):
+def test_a_batch_is_as_each_of_its_samples(system, poses_root):
     from vtonlib.sample import collate
 
-    dataset = open_dataset(root, split="train", pairing="unpaired", size=(128, 96))
+    dataset = open_dataset(poses_root, split="train", pairing="unpaired", size=(128, 96))
     samples = [dataset[index] for index in (0, 4)]
     poses = torch.stack([sample.truth.new_pose.pose for sample in samples])
     together = system.try_on(collate(samples), pose=poses)
@@ -295,8 +290,8 @@ def test_a_batch_is_as_each_of_its_samples(system, root):
         assert torch.allclose(together.tryon[index], alone.tryon, atol=1e-4)
 
 
-def test_what_mg_vton_refuses(system, root, tmp_path):
-    sample = open_dataset(root, split="train", pairing="unpaired", size=(128, 96))[0]
+def test_what_mg_vton_refuses(system, poses_root, tmp_path):
+    sample = open_dataset(poses_root, split="train", pairing="unpaired", size=(128, 96))[0]
     with pytest.raises(ValueError, match=r"pose: expected \(1, 25, 3\) .* got \(2, 25, 3\)"):
         system.try_on(sample, pose=torch.zeros(2, 25, 3))
     with pytest.raises(ValueError, match="has no pose: pose estimation makes it"):

@@ -115,9 +115,7 @@ def baseline(name: str, sample: TryOnSample, pairing: str) -> Tensor:
     below = human_agnostic(sample) * 2 - 1 if pairing == "paired" else sample.person
     if name != "paste":
         return below
-    if sample.garment.mask is None:
-        raise ValueError(f"garment {sample.garment.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
-    return torch.where(sample.garment.mask > 0.5, sample.garment.image, below)
+    return torch.where(sample.garment.require_mask() > 0.5, sample.garment.image, below)
 
 
 def measure_picture(

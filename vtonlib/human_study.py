@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from vtonlib.checkpoints import replacing
+from vtonlib.layouts.files import encode_png
 from vtonlib.preferences import CHOICES, Judgement
 
 STUDY, PICTURES = "study.json", "pictures"
@@ -155,14 +156,10 @@ def _random_name(rng: np.random.Generator) -> str:
 
 
 def _png(picture: np.ndarray) -> bytes:
-    from PIL import Image
-
     picture = np.asarray(picture)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise ValueError(f"pictures: expected (H, W, 3) uint8, got {picture.dtype} {picture.shape}")
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
-    return stream.getvalue()
+    return encode_png(picture)
 
 
 def _write_json(path: Path, content: dict) -> None:

@@ -67,6 +67,17 @@ class Garment:
     back: Tensor | None = None
     back_mask: Tensor | None = None
 
+    def require_mask(self) -> Tensor:
+        """The mask. Raises ValueError naming the preprocessing step that makes it where there is none."""
+        if self.mask is None:
+            raise ValueError(f"garment {self.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
+        return self.mask
+
+    def on_white(self) -> Tensor:
+        """The picture cut out by the mask, white elsewhere, in [-1,1]. Raises ValueError as `require_mask` does."""
+        mask = self.require_mask()
+        return self.image * mask + (1 - mask)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:

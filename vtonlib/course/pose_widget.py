@@ -9,7 +9,6 @@ Convention: poses are (25,3), see `vtonlib.poses`; the canvas is the photograph 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from vtonlib.course.show import compose, draw_points, to_picture
+from vtonlib.course.show import compose, draw_points, jpeg_bytes, to_picture
 from vtonlib.labels import BODY_25, BODY_25_INDEX
 from vtonlib.poses import PARENTS, ROOT, check_pose, inside, known, limb_angle, move_joint, rotate_limb, save_pose
 from vtonlib.represent import draw_skeleton
@@ -208,14 +207,6 @@ class _Panel:
         finally:
             self._following = False
         self.said.value = said
-        self.pose_image.value = _jpeg(self.editor.picture(joint))
+        self.pose_image.value = jpeg_bytes(self.editor.picture(joint))
         if changed and self.try_on is not None:
-            self.tryon_image.value = _jpeg(compose([self.try_on(self.editor.pose)], height=self.editor.height))
-
-
-def _jpeg(picture) -> bytes:
-    """A picture as the bytes of a JPEG file."""
-    stream = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.convert("RGB").save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+            self.tryon_image.value = jpeg_bytes(compose([self.try_on(self.editor.pose)], height=self.editor.height))

@@ -116,6 +116,14 @@ def show_picture(picture, *, alt: str, quality: int = 82) -> None:
     _display("image/jpeg", stream.getvalue(), alt, canvas.size)
 
 
+def jpeg_bytes(picture) -> bytes:
+    """A Pillow image or (H,W,3) uint8 as the bytes of a JPEG file, for a widget that is drawn anew again and again."""
+    stream = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.convert("RGB").save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
 def show_figure(figure, *, alt: str, dpi: int = 90) -> None:
     """Show a matplotlib figure as a PNG of few colours with alternative text, and close it."""
     stream = io.BytesIO()

@@ -11,14 +11,12 @@ dragged.
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from vtonlib.course.show import PAPER, draw_mesh, draw_points, to_picture
+from vtonlib.course.show import PAPER, draw_mesh, draw_points, jpeg_bytes, to_picture
 from vtonlib.warp import TPSGrid, bending_energy, control_points, fold_overs, warp_image
 
 MARGIN = 28  # around the panels, so that points at the border can be taken hold of and pulled beyond it
@@ -98,9 +96,7 @@ class ControlPoints:
 
     def jpeg(self) -> bytes:
         """The picture as the bytes of a JPEG file."""
-        stream = io.BytesIO()
-        Image.fromarray(self.canvas()).save(stream, "JPEG", quality=85)
-        return stream.getvalue()
+        return jpeg_bytes(self.canvas())
 
     def caption(self) -> str:
         """One line: the largest offset, the bending energy, and how much of the picture is folded."""

@@ -109,13 +109,14 @@ def decoder_layers(out_channels: int, config: ResidualGeneratorConfig) -> nn.Seq
     norm, width = NORMS[config.norm], config.bottleneck
     layers: list[nn.Module] = []
     for _ in range(config.halvings):
-        layers += [*_doubling(width, width // 2, config.enlarge), norm(width // 2), nn.ReLU(inplace=True)]
+        layers += [*doubling_layers(width, width // 2, config.enlarge), norm(width // 2), nn.ReLU(inplace=True)]
         width //= 2
     layers += [nn.Conv2d(width, out_channels, config.stem, padding=config.stem // 2, padding_mode="reflect")]
     return nn.Sequential(*layers)
 
 
-def _doubling(channels: int, out: int, enlarge: str) -> list[nn.Module]:
+def doubling_layers(channels: int, out: int, enlarge: str) -> list[nn.Module]:
+    """One doubling of height and width, (B, channels, h, w) -> (B, out, 2 h, 2 w), as ENLARGEMENTS name it."""
     if enlarge == "transposed":
         return [nn.ConvTranspose2d(channels, out, 3, 2, 1, 1)]
     return [nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False), nn.Conv2d(channels, out, 3, 1, 1)]

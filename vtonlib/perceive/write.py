@@ -83,9 +83,7 @@ def raw_from_sample(sample: TryOnSample) -> RawSample:
 
 
 def _cloth(garment: Garment) -> dict[str, np.ndarray]:
-    if garment.mask is None:
-        raise ValueError(f"garment {garment.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
-    return {"cloth": _pixels(garment.image), "cloth_mask": garment.mask[0].cpu().numpy() > 0.5}
+    return {"cloth": _pixels(garment.image), "cloth_mask": garment.require_mask()[0].cpu().numpy() > 0.5}
 
 
 def _last(values: Tensor) -> np.ndarray:

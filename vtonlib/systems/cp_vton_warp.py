@@ -49,18 +49,16 @@ def gmm_batch(batch: TryOnSample, *, device: str | torch.device = "cpu") -> GMMB
     Raises ValueError, naming the sample, for what is missing: garment, its mask, parse or pose.
     """
     batch.require("garment", "parse", "pose")
-    if batch.garment.mask is None:
-        raise ValueError(f"garment {batch.garment.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
+    mask = batch.garment.require_mask().to(device)
     if batch.person.ndim != 4:
         raise ValueError(f"gmm_batch: expected person (B,3,H,W), got {tuple(batch.person.shape)}; see sample.collate")
-    image, mask = batch.garment.image.to(device), batch.garment.mask.to(device)
     batch = replace(batch, **{name: getattr(batch, name).to(device) for name in ("person", "parse", "pose")})
     worn, worn_mask = cloth_on_person(batch.person, batch.parse)
     hidden = batch.truth.hidden if batch.truth is not None else None
     flow = batch.truth.flow if batch.truth is not None else None
     return GMMBatch(
         agnostic=person_representation(batch) * 2 - 1,
-        garment=image * mask + (1 - mask),
+        garment=batch.garment.on_white().to(device),
         garment_mask=mask,
         worn=worn * 2 - 1,
         worn_mask=worn_mask,

@@ -104,12 +104,8 @@ class GarmentCache:
         for index in tqdm(indices, file=sys.stdout, disable=not progress, desc="reading", unit="sample"):
             sample = dataset[index]
             sample.require("garment")
-            image, mask = sample.garment.image, sample.garment.mask
-            if mask is None:
-                name = sample.garment.name
-                raise ValueError(f"garment {name!r} has no mask: garment masking makes it (step 4, notebook 04)")
-            levels = ((image * mask + (1 - mask) + 1) * 127.5).round().clamp(0, 255)
-            rows.append(torch.cat([levels, mask]).to(torch.uint8))
+            levels = ((sample.garment.on_white() + 1) * 127.5).round().clamp(0, 255)
+            rows.append(torch.cat([levels, sample.garment.mask]).to(torch.uint8))
         self._rows = torch.stack(rows)
 
     def __len__(self) -> int:

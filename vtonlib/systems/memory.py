@@ -94,8 +94,7 @@ class SampleCache:
 
 def _pack(sample: TryOnSample) -> dict:
     sample.require("garment", "parse", "pose")
-    if sample.garment.mask is None:
-        raise ValueError(f"garment {sample.garment.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
+    mask = sample.garment.require_mask()
     truth = sample.truth or Truth()
     no_flow = torch.full((2, *sample.size), torch.nan)
     return {
@@ -104,7 +103,7 @@ def _pack(sample: TryOnSample) -> dict:
         "parse": sample.parse.to(torch.uint8),
         "pose": sample.pose,
         "garment": to_bytes(sample.garment.image),
-        "garment_mask": sample.garment.mask.to(torch.uint8),
+        "garment_mask": mask.to(torch.uint8),
         "hidden": torch.zeros_like(sample.parse, dtype=torch.bool) if truth.hidden is None else truth.hidden,
         "flow": (no_flow if truth.flow is None else truth.flow).half(),  # off by less than 0.07 pixels up to 256
     }

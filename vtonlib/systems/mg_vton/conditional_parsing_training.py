@@ -31,8 +31,6 @@ from vtonlib.systems.mg_vton.triplets import target_of
 from vtonlib.systems.runs import two_stages
 from vtonlib.training import Critic, TrainConfig
 
-PARSING_FILE = "mg-vton-parsing.safetensors"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalParsingRecipe:
@@ -53,8 +51,12 @@ class ConditionalParsingRecipe:
     critic_lr: float = 0.5
 
     def __post_init__(self) -> None:
-        weights = {name: getattr(self, f"{name}_weight") for name in ("adversarial", "l1", "softmax")}
-        check_recipe(self, **weights)
+        check_recipe(self, **self.weights)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Of the terms, by their names."""
+        return {name: getattr(self, f"{name}_weight") for name in ("adversarial", "l1", "softmax")}
 
 
 _stages = partial(two_stages, beta=0.5, slower=2, ema_decay=0.99)
@@ -102,18 +104,17 @@ def _work(recipe: ConditionalParsingRecipe, config: TrainConfig, device: torch.d
         target = target_of(batch)
         return ParsingBatch(maps=parser.inputs(batch, target.pose), parse=target.parse)
 
-    weights = {name: getattr(recipe, f"{name}_weight") for name in ("adversarial", "l1", "softmax")}
     critic = None
     if recipe.adversarial_weight:
         network = parsing_critic(recipe.network).to(device)
         critic = Critic(module=network, loss=parsing_critic_terms, lr=config.lr * recipe.critic_lr)
 
     def loss(module: nn.Module, batch: ParsingBatch):
-        terms, made = parsing_terms(module, critic.module if critic else None, batch, **weights)
+        terms, made = parsing_terms(module, critic.module if critic else None, batch, **recipe.weights)
         return (terms, made) if critic else terms
 
     return Work(module=parser, prepare=prepare, loss=loss, look=look, critic=critic)
 
 
-STAGE = Stage(name="parsing", file=PARSING_FILE, version="mg-vton-parsing/1", work=_work)
+STAGE = Stage(name="parsing", version="mg-vton-parsing/1", work=_work)
 train_conditional_parsing = partial(train_on_triplets, STAGE)

@@ -62,15 +62,4 @@ def parsing_inputs(sample: TryOnSample, pose: Tensor, kept: tuple[tuple[int, ...
     pose = batch_pose(pose, sample)
     masks = torch.cat([label_mask(sample.parse, labels) for labels in kept], 1).to(sample.person.dtype)
     maps = torch.cat([masks, body_shape(sample.parse)], 1) * 2 - 1
-    return torch.cat([maps, target_heatmaps(pose, sample.size), garment_on_white(sample)], 1)
-
-
-def garment_on_white(sample: TryOnSample) -> Tensor:
-    """The in-shop garment of a batch cut out by its mask, on white: (B,3,H,W) in [-1,1].
-
-    Raises ValueError for a garment without a mask.
-    """
-    image, mask = sample.garment.image, sample.garment.mask
-    if mask is None:
-        raise ValueError(f"garment {sample.garment.name!r} has no mask: garment masking makes it (step 4, notebook 04)")
-    return image * mask + (1 - mask)
+    return torch.cat([maps, target_heatmaps(pose, sample.size), sample.garment.on_white()], 1)

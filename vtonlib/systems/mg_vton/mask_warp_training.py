@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from vtonlib.metrics import flow_error, iou
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation
-from vtonlib.systems.mg_vton.inputs import garment_on_white
 from vtonlib.systems.mg_vton.mask_warp import (
     MASK_WARP_COURSE,
     MASK_WARP_PAPER,
@@ -75,7 +74,7 @@ RECIPES = {
 def look(network: nn.Module, target: TryOnSample) -> tuple[dict[str, Tensor], list[tuple[Tensor, ...]]]:
     """IoU of the bent mask (hidden pixels aside) and distance to the true flow in pixels, of each sample; rows
     garment | bent garment | photograph."""
-    warped, warped_mask, output = warp_by_masks(network, garment_on_white(target), target.garment.mask, target.parse)
+    warped, warped_mask, output = warp_by_masks(network, target.garment.on_white(), target.garment.mask, target.parse)
     worn, hidden = worn_mask(target), target.truth.hidden.unsqueeze(1)
     flow = grid_to_flow(output.grid, target.size, align_corners=network.config.align_corners)
     error = flow_error(flow, target.truth.flow, worn)
@@ -94,5 +93,5 @@ def _work(recipe: MaskWarpRecipe, config: TrainConfig, device: torch.device) -> 
     )
 
 
-STAGE = Stage(name="gmm", file="mg-vton-gmm.safetensors", version="mg-vton-gmm/1", work=_work)
+STAGE = Stage(name="gmm", version="mg-vton-gmm/1", work=_work)
 train_mask_warp = partial(train_on_triplets, STAGE)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from vtonlib.checkpoints import WEIGHTS_FOLDER, load_trained
+from vtonlib.systems.mg_vton import SYSTEM, weights_name
 from vtonlib.systems.mg_vton.conditional_parsing import (
     PARSING_COURSE,
     PARSING_PAPER,
@@ -24,33 +25,34 @@ from vtonlib.systems.mg_vton.warp_gan import WARP_GAN_COURSE, WARP_GAN_PAPER, Wa
 from vtonlib.training import config_from
 from vtonlib.warp import AffineTPSMatcher, MatcherConfig
 
-SYSTEM = "mg-vton"
 Frozen = dict[str, nn.Module]
 
 
 @dataclass(frozen=True)
 class Network:
-    """One stage: how its module is made from a config, the class of the config, the two configs, its weights file."""
+    """One stage: its name, how its module is made from a config, the class of the config, the two configs."""
 
+    stage: str
     build: Callable[[Any], nn.Module]
     config: type
     course: Any
     paper: Any
-    file: str
+
+    @property
+    def file(self) -> str:
+        """Name of its weights file."""
+        return weights_name(self.stage)
 
 
 NETWORKS = {
-    "parsing": Network(
-        ConditionalParser, ConditionalParsingConfig, PARSING_COURSE, PARSING_PAPER, "mg-vton-parsing.safetensors"
-    ),
-    "gmm": Network(MaskWarp, MaskWarpConfig, MASK_WARP_COURSE, MASK_WARP_PAPER, "mg-vton-gmm.safetensors"),
-    "matcher": Network(
-        AffineTPSMatcher, MatcherConfig, PARSE_MATCHER_COURSE, PARSE_MATCHER_PAPER, "mg-vton-matcher.safetensors"
-    ),
-    "warp-gan": Network(WarpGAN, WarpGANConfig, WARP_GAN_COURSE, WARP_GAN_PAPER, "mg-vton-warp-gan.safetensors"),
-    "refinement": Network(
-        Refinement, RefinementConfig, REFINEMENT_COURSE, REFINEMENT_PAPER, "mg-vton-refinement.safetensors"
-    ),
+    network.stage: network
+    for network in (
+        Network("parsing", ConditionalParser, ConditionalParsingConfig, PARSING_COURSE, PARSING_PAPER),
+        Network("gmm", MaskWarp, MaskWarpConfig, MASK_WARP_COURSE, MASK_WARP_PAPER),
+        Network("matcher", AffineTPSMatcher, MatcherConfig, PARSE_MATCHER_COURSE, PARSE_MATCHER_PAPER),
+        Network("warp-gan", WarpGAN, WarpGANConfig, WARP_GAN_COURSE, WARP_GAN_PAPER),
+        Network("refinement", Refinement, RefinementConfig, REFINEMENT_COURSE, REFINEMENT_PAPER),
+    )
 }
 
 

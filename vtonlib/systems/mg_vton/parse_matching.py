@@ -24,7 +24,7 @@ from vtonlib.represent import label_mask, one_hot
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import Augmentation
 from vtonlib.systems.mg_vton.inputs import signed_one_hot
-from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, train_on_triplets
+from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, check_share, train_on_triplets
 from vtonlib.systems.mg_vton.triplets import target_of
 from vtonlib.systems.runs import two_stages
 from vtonlib.training import TrainConfig
@@ -57,8 +57,7 @@ class ParseMatcherRecipe:
 
     def __post_init__(self) -> None:
         check_recipe(self, both=1.0, affine=self.affine_weight)
-        if not 0 <= self.blur <= 1:
-            raise ValueError(f"ParseMatcherRecipe: blur: expected a share from 0 to 1, got {self.blur}")
+        check_share(self, "blur")
 
 
 def _stage(steps: int, batch_size: int, lr: float, **other) -> tuple[TrainConfig]:
@@ -132,5 +131,5 @@ def _work(recipe: ParseMatcherRecipe, config: TrainConfig, device: torch.device)
     return Work(module=AffineTPSMatcher(recipe.network), prepare=lambda batch, generator: batch, loss=loss, look=look)
 
 
-STAGE = Stage(name="matcher", file="mg-vton-matcher.safetensors", version="mg-vton-matcher/1", work=_work)
+STAGE = Stage(name="matcher", version="mg-vton-matcher/1", work=_work)
 train_parse_matcher = partial(train_on_triplets, STAGE)

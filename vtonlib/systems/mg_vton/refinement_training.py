@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from vtonlib.features import load_features
-from vtonlib.metrics import l1, masked_l1, ssim
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation
 from vtonlib.systems.mg_vton.networks import Frozen, about_stages, load_frozen
@@ -20,18 +19,16 @@ from vtonlib.systems.mg_vton.refinement import (
     REFINEMENT_COURSE,
     REFINEMENT_PAPER,
     Refinement,
-    RefinementBatch,
     RefinementConfig,
     refinement_terms,
 )
 from vtonlib.systems.mg_vton.synthesis import dress, painter_batch, refinement_batch, worn_mask
-from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, train_on_triplets
+from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, check_share, train_on_triplets
 from vtonlib.systems.mg_vton.triplets import target_of
-from vtonlib.systems.mg_vton.warp_gan_training import chosen_parse
+from vtonlib.systems.mg_vton.warp_gan_training import PaintingTriplets, chosen_parse, picture_numbers
 from vtonlib.systems.runs import two_stages
 from vtonlib.training import TrainConfig
 
-REFINEMENT_FILE = "mg-vton-refinement.safetensors"
 NEEDS = ("parsing", "gmm", "matcher", "warp-gan")
 
 
@@ -58,8 +55,7 @@ class RefinementRecipe:
 
     def __post_init__(self) -> None:
         check_recipe(self, **self.weights)
-        if not 0 <= self.drawn <= 1:
-            raise ValueError(f"RefinementRecipe: drawn: expected a share from 0 to 1, got {self.drawn}")
+        check_share(self, "drawn")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -89,40 +85,21 @@ RECIPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True)
-class RefinementTriplets:
-    """seen: what the render sees; target (B,3,H,W) in [-1,1]: the photograph in the new pose; garment (B,1,H,W) in
-    {0,1}: where it shows the top."""
-
-    seen: RefinementBatch
-    target: Tensor
-    garment: Tensor
-
-    def __len__(self) -> int:
-        return len(self.target)
-
-
 @torch.no_grad()
-def prepared(batch: TryOnSample, frozen: Frozen, drawn: float, generator: torch.Generator) -> RefinementTriplets:
+def prepared(batch: TryOnSample, frozen: Frozen, drawn: float, generator: torch.Generator) -> PaintingTriplets:
     """All of MG-VTON up to its last stage, for a collated batch of triplets."""
     target, painter = target_of(batch), frozen["warp-gan"]
     parse = chosen_parse(batch, frozen, drawn, generator)
     dressed = dress(frozen["gmm"], batch, parse)
     painted = painter_batch(painter, frozen["matcher"], batch, target.pose, parse, dressed)
     seen = refinement_batch(dressed, painter(painted), painted.heatmaps)
-    return RefinementTriplets(seen=seen, target=target.person, garment=worn_mask(target))
+    return PaintingTriplets(seen=seen, target=target.person, garment=worn_mask(target))
 
 
-def look(network: nn.Module, batch: RefinementTriplets) -> tuple[dict[str, Tensor], list[tuple[Tensor, ...]]]:
-    """L1 (all, and on the garment), SSIM, mean of the mask; rows bent garment | coarse | mask | try-on | photograph."""
+def look(network: nn.Module, batch: PaintingTriplets) -> tuple[dict[str, Tensor], list[tuple[Tensor, ...]]]:
+    """`picture_numbers` and the mean of the mask; rows bent garment | coarse | mask | try-on | photograph."""
     tryon, mask = network(batch.seen)
-    ours, theirs = (tryon / 2 + 0.5).clamp(0, 1), batch.target / 2 + 0.5
-    numbers = {
-        "l1": l1(ours, theirs),
-        "l1_garment": masked_l1(ours, theirs, batch.garment),
-        "ssim": ssim(ours, theirs),
-        "mask_mean": mask.mean((1, 2, 3)),
-    }
+    numbers = {**picture_numbers(tryon, batch), "mask_mean": mask.mean((1, 2, 3))}
     shown = (batch.seen.warped, batch.seen.coarse, mask * 2 - 1, tryon, batch.target)
     return numbers, list(zip(*shown, strict=True))
 
@@ -131,7 +108,7 @@ def _work(recipe: RefinementRecipe, config: TrainConfig, device: torch.device) -
     frozen = load_frozen(NEEDS, recipe.made_with, device)
     features = load_features(recipe.features, device=device) if recipe.perceptual_weight else None
 
-    def loss(module: nn.Module, batch: RefinementTriplets) -> dict[str, Tensor]:
+    def loss(module: nn.Module, batch: PaintingTriplets) -> dict[str, Tensor]:
         return refinement_terms(
             module, batch.seen, batch.target, batch.garment, features, mask_kind=recipe.mask_loss, **recipe.weights
         )
@@ -146,7 +123,6 @@ def _work(recipe: RefinementRecipe, config: TrainConfig, device: torch.device) -
 
 STAGE = Stage(
     name="refinement",
-    file=REFINEMENT_FILE,
     version="mg-vton-refinement/1",
     work=_work,
     made_with=lambda recipe: about_stages(NEEDS, recipe.made_with),

@@ -13,7 +13,6 @@ from vtonlib.sample import TryOnSample
 from vtonlib.systems.cp_vton_warp import main_piece
 from vtonlib.systems.mg_vton.inputs import (
     batch_pose,
-    garment_on_white,
     signed_one_hot,
     target_heatmaps,
     without_clothes,
@@ -36,19 +35,10 @@ class Dressed:
 @torch.no_grad()
 def dress(gmm: nn.Module, sample: TryOnSample, parse: Tensor) -> Dressed:
     """Bend the garments of a batch onto the garment masks of drawn parses (B,H,W)."""
-    picture = garment_on_white(sample)
-    warped, warped_mask, output = warp_by_masks(gmm, picture, sample.garment.mask, parse)
+    picture, mask = sample.garment.on_white(), sample.garment.mask
+    warped, warped_mask, output = warp_by_masks(gmm, picture, mask, parse)
     kept = main_piece(warped_mask)
     return Dressed(warped=kept * warped + (1 - kept), warped_mask=kept, output=output)
-
-
-def painter_batch(
-    painter: WarpGAN, matcher: AffineTPSMatcher, sample: TryOnSample, pose: Tensor, parse: Tensor, dressed: Dressed
-) -> WarpGANBatch:
-    """`warp_gan_batch` with all that a given Warp-GAN asks for."""
-    config = painter.config
-    grid = feature_grid(matcher, sample.parse, parse, sample.size, config.feature_warp)
-    return warp_gan_batch(sample, pose, parse, dressed, grid, guided=config.guided)
 
 
 @torch.no_grad()
@@ -61,26 +51,25 @@ def feature_grid(
     """
     if feature_warp == "none":
         return None
-    matched = matcher(signed_one_hot(reference), signed_one_hot(parse))
-    if feature_warp == "affine":
-        return matcher.affine_grid(matched.affine, size)
-    return matcher.grid(matched.affine, matched.theta, size)
+    matched = matcher(signed_one_hot(reference), signed_one_hot(parse), size=size)
+    return matched.affine_grid if feature_warp == "affine" else matched.grid
 
 
-def warp_gan_batch(
-    sample: TryOnSample, pose: Tensor, parse: Tensor, dressed: Dressed, grid: Tensor | None, *, guided: bool = True
+def painter_batch(
+    painter: WarpGAN, matcher: AffineTPSMatcher, sample: TryOnSample, pose: Tensor, parse: Tensor, dressed: Dressed
 ) -> WarpGANBatch:
-    """What Warp-GAN sees of a batch of references, new poses (B,25,3), drawn parses (B,H,W) and bent garments.
+    """What a Warp-GAN sees of a batch of references, new poses (B,25,3), drawn parses (B,H,W) and bent garments.
 
-    guided: see `WarpGANConfig`; False leaves the parse out, and the garment as the shop shows it.
+    One that isn't guided (see `WarpGANConfig`) sees no parse, and the garment as the shop shows it.
     """
+    guided = painter.config.guided
     labels = signed_one_hot(parse)
     return WarpGANBatch(
-        warped=dressed.warped if guided else garment_on_white(sample),
+        warped=dressed.warped if guided else sample.garment.on_white(),
         heatmaps=target_heatmaps(batch_pose(pose, sample), sample.size),
         parse=labels if guided else labels[:, :0],
         reference=without_clothes(sample.person, sample.parse),
-        grid=grid,
+        grid=feature_grid(matcher, sample.parse, parse, sample.size, painter.config.feature_warp),
     )
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from vtonlib.checkpoints import WEIGHTS_FOLDER
 from vtonlib.sample import Garment, TryOnSample, collate
 from vtonlib.systems.base import TryOn
+from vtonlib.systems.mg_vton import SYSTEM
 from vtonlib.systems.mg_vton.inputs import batch_pose
-from vtonlib.systems.mg_vton.networks import NETWORKS, SYSTEM, load_network, new_network
+from vtonlib.systems.mg_vton.networks import NETWORKS, load_network, new_network
 from vtonlib.systems.mg_vton.synthesis import dress, painter_batch, refinement_batch
 
 

@@ -14,11 +14,11 @@ from vtonlib.data import open_dataset
 from vtonlib.sample import TryOnSample
 from vtonlib.systems.cp_vton import plain
 from vtonlib.systems.memory import Augmentation
+from vtonlib.systems.mg_vton import SYSTEM, weights_name
 from vtonlib.systems.mg_vton.triplets import TripletCache, augment_triplets, triplet_caches
 from vtonlib.systems.runs import data_description, train_in, train_sizes
 from vtonlib.training import Critic, TrainConfig, picture_grid, resolve_device, step_seed
 
-SYSTEM = "mg-vton"
 WATCHED = 96  # triplets held out that are looked at, at most
 
 
@@ -47,7 +47,6 @@ class Stage:
     """
 
     name: str
-    file: str
     version: str
     work: Callable[[Any, TrainConfig, torch.device], Work]
     made_with: Callable[[Any], dict] = lambda recipe: {}
@@ -123,7 +122,7 @@ def train_on_triplets(
             warm_start=start,
         )
 
-    target = Path(weights) if weights is not None else out / stage.file
+    target = Path(weights) if weights is not None else out / weights_name(stage.name)
     return train_sizes(recipe, out, target, about, command, at_size)
 
 
@@ -134,3 +133,10 @@ def check_recipe(recipe: Any, **weights: float) -> None:
         raise ValueError(f"{name}: expected a stage for each of different sizes, got {recipe.sizes}")
     if min(weights.values()) < 0 or not sum(weights.values()) > 0:
         raise ValueError(f"{name}: expected weights of 0 or more, one above 0, got {weights}")
+
+
+def check_share(recipe: Any, field: str) -> None:
+    """Raise ValueError for a field of a recipe that is no share from 0 to 1."""
+    value = getattr(recipe, field)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{type(recipe).__name__}: {field}: expected a share from 0 to 1, got {value}")

@@ -6,7 +6,8 @@ an affine map and a thin-plate spline, estimated between the reference's parse a
 together. Without the warp a convolution would have to carry trousers and face across the picture.
 Source: Dong et al. 2019 (MG-VTON), section 3.2. Where exactly the features are warped the paper doesn't say; here after
 the last halving, before the residual blocks, so at 32x24 for 256x192. That two encoders share out the 44 channels is a
-reading too: warping features of the pose and of the drawn parse would spoil what already fits.
+reading too: warping features of the pose and of the drawn parse would spoil what already fits. The course's network
+also warps and uses the features before the last halving: `WarpGANConfig.skips`.
 
 Convention: pictures and maps are in [-1, 1], see `inputs`.
 """
@@ -22,9 +23,16 @@ from torch.nn.functional import avg_pool2d
 from vtonlib.adversarial import discriminator_loss, feature_matching_loss, generator_loss
 from vtonlib.losses import l1_loss, perceptual_loss
 from vtonlib.nets import DiscriminatorConfig, MultiscaleDiscriminator, ResidualGeneratorConfig
-from vtonlib.nets.residual_generator import NORMS, block_layers, decoder_layers, encoder_layers, initialise
+from vtonlib.nets.residual_generator import (
+    NORMS,
+    block_layers,
+    decoder_layers,
+    doubling_layers,
+    encoder_layers,
+    initialise,
+)
 from vtonlib.systems.mg_vton.inputs import LABELS, POSE_CHANNELS
-from vtonlib.warp import pixel_centres, warp_image
+from vtonlib.warp import warp_image
 
 FEATURE_WARPS = ("affine-tps", "affine", "none")
 
@@ -132,12 +140,8 @@ class SkipDecoder(nn.Module):
         norm, self.steps = NORMS[config.norm], nn.ModuleList()
         for level in reversed(range(config.halvings)):
             width = config.width * 2**level
-            up = [
-                nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False),
-                nn.Conv2d(2 * width, width, 3, 1, 1),
-            ]
+            up = [*doubling_layers(2 * width, width, config.enlarge), norm(width), nn.ReLU(inplace=True)]
             join = [nn.Conv2d(3 * width, width, 3, 1, 1), norm(width), nn.ReLU(inplace=True)]
-            up += [norm(width), nn.ReLU(inplace=True)]
             self.steps.append(nn.ModuleList([nn.Sequential(*up), nn.Sequential(*join)]))
         side = config.stem
         self.last = nn.Conv2d(config.width, out_channels, side, padding=side // 2, padding_mode="reflect")
@@ -187,11 +191,6 @@ class WarpGAN(nn.Module):
         cell = grid.shape[1] // features.shape[-2]
         grid = avg_pool2d(grid.movedim(-1, 1), cell).movedim(1, -1)
         return warp_image(features, grid, padding="border", align_corners=False)
-
-
-def identity_grid(count: int, size: tuple[int, int], device: torch.device) -> Tensor:
-    """The grid (count, h, w, 2) that moves nothing."""
-    return pixel_centres(size, align_corners=False, device=device).expand(count, -1, -1, -1)
 
 
 def warp_gan_critic(config: WarpGANConfig) -> MultiscaleDiscriminator:

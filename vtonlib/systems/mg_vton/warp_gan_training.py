@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,12 @@ from vtonlib.sample import TryOnSample
 from vtonlib.systems.memory import NO_AUGMENTATION, Augmentation
 from vtonlib.systems.mg_vton.networks import Frozen, about_stages, load_frozen
 from vtonlib.systems.mg_vton.synthesis import dress, painter_batch, worn_mask
-from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, train_on_triplets
+from vtonlib.systems.mg_vton.triplet_training import Stage, Work, check_recipe, check_share, train_on_triplets
 from vtonlib.systems.mg_vton.triplets import target_of
 from vtonlib.systems.mg_vton.warp_gan import (
     WARP_GAN_COURSE,
     WARP_GAN_PAPER,
     WarpGAN,
-    WarpGANBatch,
     WarpGANConfig,
     warp_gan_critic,
     warp_gan_critic_terms,
@@ -32,7 +32,6 @@ from vtonlib.systems.mg_vton.warp_gan import (
 from vtonlib.systems.runs import two_stages
 from vtonlib.training import Critic, TrainConfig
 
-WARP_GAN_FILE = "mg-vton-warp-gan.safetensors"
 NEEDS = ("parsing", "gmm", "matcher")
 
 
@@ -62,8 +61,7 @@ class WarpGANRecipe:
 
     def __post_init__(self) -> None:
         check_recipe(self, **self.weights)
-        if not 0 <= self.drawn <= 1:
-            raise ValueError(f"WarpGANRecipe: drawn: expected a share from 0 to 1, got {self.drawn}")
+        check_share(self, "drawn")
 
     @property
     def weights(self) -> dict[str, float]:
@@ -96,16 +94,22 @@ RECIPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarpGANTriplets:
-    """seen: what Warp-GAN sees; target (B,3,H,W) in [-1,1]: the photograph in the new pose; garment (B,1,H,W) in {0,1}:
-    where it shows the top."""
+class PaintingTriplets:
+    """What a stage that makes pictures is trained on: what it sees, and what it should make.
 
-    seen: WarpGANBatch
+    seen: a `WarpGANBatch` or a `RefinementBatch`; target (B,3,H,W) in [-1,1]: the photograph in the new pose; garment
+    (B,1,H,W) in {0,1}: where it shows the top.
+    """
+
+    seen: Any
     target: Tensor
     garment: Tensor
 
-    def __len__(self) -> int:
-        return len(self.target)
+
+def picture_numbers(made: Tensor, batch: PaintingTriplets) -> dict[str, Tensor]:
+    """L1 (all, and on the garment) and SSIM of each picture (B,3,H,W) in [-1,1] against its target, (B,)."""
+    ours, theirs = (made / 2 + 0.5).clamp(0, 1), batch.target / 2 + 0.5
+    return {"l1": l1(ours, theirs), "l1_garment": masked_l1(ours, theirs, batch.garment), "ssim": ssim(ours, theirs)}
 
 
 def chosen_parse(batch: TryOnSample, frozen: Frozen, drawn: float, generator: torch.Generator) -> Tensor:
@@ -121,21 +125,20 @@ def chosen_parse(batch: TryOnSample, frozen: Frozen, drawn: float, generator: to
 
 def prepared(
     batch: TryOnSample, frozen: Frozen, network: WarpGAN, drawn: float, generator: torch.Generator
-) -> WarpGANTriplets:
+) -> PaintingTriplets:
     """Stages 1 and 2 up to the painting, for a collated batch of triplets."""
     target = target_of(batch)
     parse = chosen_parse(batch, frozen, drawn, generator)
     dressed = dress(frozen["gmm"], batch, parse)
     seen = painter_batch(network, frozen["matcher"], batch, target.pose, parse, dressed)
-    return WarpGANTriplets(seen=seen, target=target.person, garment=worn_mask(target))
+    return PaintingTriplets(seen=seen, target=target.person, garment=worn_mask(target))
 
 
-def look(network: nn.Module, batch: WarpGANTriplets) -> tuple[dict[str, Tensor], list[tuple[Tensor, ...]]]:
-    """L1 (all, and on the garment) and SSIM of each sample; rows reference | bent garment | coarse | photograph."""
+def look(network: nn.Module, batch: PaintingTriplets) -> tuple[dict[str, Tensor], list[tuple[Tensor, ...]]]:
+    """`picture_numbers`; rows reference | bent garment | coarse | photograph."""
     coarse = network(batch.seen)
-    ours, theirs = (coarse / 2 + 0.5).clamp(0, 1), batch.target / 2 + 0.5
-    numbers = {"l1": l1(ours, theirs), "l1_garment": masked_l1(ours, theirs, batch.garment), "ssim": ssim(ours, theirs)}
-    return numbers, list(zip(batch.seen.reference, batch.seen.warped, coarse, batch.target, strict=True))
+    shown = (batch.seen.reference, batch.seen.warped, coarse, batch.target)
+    return picture_numbers(coarse, batch), list(zip(*shown, strict=True))
 
 
 def _work(recipe: WarpGANRecipe, config: TrainConfig, device: torch.device) -> Work:
@@ -150,7 +153,7 @@ def _work(recipe: WarpGANRecipe, config: TrainConfig, device: torch.device) -> W
             lr=config.lr * recipe.critic_lr,
         )
 
-    def loss(module: nn.Module, batch: WarpGANTriplets):
+    def loss(module: nn.Module, batch: PaintingTriplets):
         judge = critic.module if critic else None
         terms, made = warp_gan_terms(module, judge, batch.seen, batch.target, features, **recipe.weights)
         return (terms, made) if critic else terms
@@ -166,7 +169,6 @@ def _work(recipe: WarpGANRecipe, config: TrainConfig, device: torch.device) -> W
 
 STAGE = Stage(
     name="warp-gan",
-    file=WARP_GAN_FILE,
     version="mg-vton-warp-gan/1",
     work=_work,
     made_with=lambda recipe: about_stages(NEEDS, recipe.made_with),
